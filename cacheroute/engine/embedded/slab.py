@@ -18,7 +18,7 @@ class SlabError(ValueError):
 
 
 class KVSlab:
-    """The KV of one sequence: `kv` `[layers, 2, kv_heads, capacity, head_dim]`, of which `length` positions hold.
+    """One sequence's KV: `kv` is `[layers, 2, kv_heads, capacity, head_dim]`, `length` positions hold.
 
     Memory is only touched as positions are written, so a generous capacity costs address space alone.
     """
