@@ -1,0 +1,17 @@
+"""A KDN's settings."""
+
+from msgspec import Struct
+
+
+class KdnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    host: str = "127.0.0.1"
+    port: int = 9101
+    quota_mb: int = 20_000
+    """Bytes of artifacts kept on disk; the least recently used go first."""
+    build_timeout_s: float = 300.0
+    inject_timeout_s: float = 30.0
+    max_injections: int = 4
+    max_waiting: int = 64
+    """Injections waiting for their turn; one more is answered 429."""
+    block_tokens: int = 1024
+    """Longest block, in the engine's tokens (estimated where no engine is known)."""

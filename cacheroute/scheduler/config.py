@@ -1,0 +1,19 @@
+"""The scheduler's settings."""
+
+from msgspec import Struct
+
+
+class SchedulerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    host: str = "127.0.0.1"
+    port: int = 7001
+    control_port: int = 7002
+    lease_ttl_s: float = 10.0
+    lease_renew_s: float = 2.0
+    strategy: str = "round_robin"
+    max_inflight: int = 256
+    """Requests served at a time; one more is answered 429."""
+    request_timeout_s: float = 300.0
+    """A request's time where the client names none (X-Request-Deadline-Ms)."""
+    retrieval_top_k: int = 3
+    knowledge_token_budget: int = 4096
+    trace_ring: int = 1000

@@ -1,0 +1,208 @@
+"""What each role's aiohttp planes share: errors as JSON, the control token, Host and Origin, limits, health,
+metrics, and a main loop that drains. A role's `app.py` builds its planes; this serves them. Knows no role.
+"""
+
+import asyncio
+import hmac
+import logging
+import signal
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+import prometheus_client
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from cacheroute import sanitise
+from cacheroute.errors import (
+    BadRequest,
+    CacheRouteError,
+    Forbidden,
+    NotFound,
+    TooLarge,
+    Unauthorized,
+)
+from cacheroute.telemetry import Metrics, new_request_id
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+REQUEST_ID_HEADER = "X-Request-ID"
+REQUEST_ID = web.RequestKey("request_id", str)
+METRICS = web.AppKey("metrics", Metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One listening address and what answers there."""
+
+    host: str
+    port: int
+    app: web.Application
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Who may call a plane: hosts by name, and a bearer token (None: the plane checks credentials itself)."""
+
+    token: str | None
+    hosts: frozenset[str] = LOOPBACK_NAMES
+    open_paths: frozenset[str] = field(default=frozenset({"/healthz", "/health"}))
+
+
+def plane_app(guard: Guard, metrics: Metrics, *, max_body_bytes: int = 8 * 2**20) -> web.Application:
+    """An application with the shared middlewares, `/healthz` and `/metrics`."""
+    app = web.Application(middlewares=[_errors(), _guarded(guard)], client_max_size=max_body_bytes, handler_args={})
+    app[METRICS] = metrics
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/metrics", _metrics)
+    return app
+
+
+def error_response(error: CacheRouteError, request_id: str = "") -> web.Response:
+    """OpenAI's error shape. The one place where an error becomes HTTP."""
+    body = {
+        "error": {
+            "message": sanitise.for_terminal(error.message),
+            "type": error.kind,
+            "param": error.param,
+            "code": error.error_code,
+        }
+    }
+    headers = {**error.headers, REQUEST_ID_HEADER: request_id} if request_id else error.headers
+    return json_response(body, status=error.status, headers=headers)
+
+
+def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """`value` (structs too) as JSON."""
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+async def read_struct(request: web.Request, kind: type[T]) -> T:
+    """The request's body as a `kind`. Raises BadRequest naming the field, TooLarge."""
+    try:
+        return msgspec.json.decode(await read_body(request), type=kind)
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"the body is not what {request.path} takes: {error}") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest("the body is not UTF-8") from error
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body. Raises TooLarge."""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise TooLarge(f"the body is larger than {request.app._client_max_size} bytes") from error  # pyright: ignore[reportPrivateUsage]
+
+
+@asynccontextmanager
+async def serving(planes: Iterable[Plane], *, drain_s: float = 5.0) -> AsyncGenerator[None]:
+    """The planes, listening. On leaving: no new connections, then up to `drain_s` for the requests in flight."""
+    runners: list[web.AppRunner] = []
+    try:
+        for plane in planes:
+            # handler_cancellation: a client that goes away cancels its handler, and with it all that it waits for
+            runner = web.AppRunner(plane.app, handler_cancellation=True, shutdown_timeout=drain_s)
+            await runner.setup()
+            runners.append(runner)
+            site = web.TCPSite(runner, plane.host, plane.port, backlog=1024, reuse_address=True)
+            await site.start()
+        yield
+    finally:
+        await asyncio.gather(*(runner.cleanup() for runner in reversed(runners)))
+
+
+def run(role: str, planes: Callable[[], Awaitable[list[Plane]]], *, drain_s: float = 5.0) -> None:
+    """A role's whole life: build the planes, serve them until SIGTERM or SIGINT, drain. Exits 1 on a start error."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, stop.set)
+        built = await planes()
+        async with serving(built, drain_s=drain_s):
+            where = ", ".join(f"{plane.host}:{plane.port}" for plane in built)
+            log.info("%s listens on %s", role, where)
+            await stop.wait()
+            log.info("%s drains", role)
+
+    import uvloop
+
+    try:
+        uvloop.run(main())
+    except CacheRouteError as error:
+        log.error("%s cannot start: %s", role, error.message)
+        sys.exit(1)
+    except OSError as error:
+        log.error("%s cannot start: %s", role, error)
+        sys.exit(1)
+
+
+def _errors() -> Middleware:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[REQUEST_ID] = request.headers.get(REQUEST_ID_HEADER, "")[:128] or new_request_id()
+        try:
+            return await handler(request)
+        except CacheRouteError as error:
+            return error_response(error, request[REQUEST_ID])
+        except web.HTTPNotFound:
+            return error_response(NotFound(f"there is no {request.method} {request.path}"), request[REQUEST_ID])
+        except web.HTTPMethodNotAllowed as error:
+            wrong = BadRequest(f"{request.path} takes {', '.join(sorted(error.allowed_methods))}")
+            return error_response(wrong, request[REQUEST_ID])
+        except web.HTTPRequestEntityTooLarge:
+            return error_response(TooLarge("the body is too large"), request[REQUEST_ID])
+
+    return middleware
+
+
+def _guarded(guard: Guard) -> Middleware:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        _check_names(request, guard.hosts)
+        if guard.token is not None and request.path not in guard.open_paths:
+            check_bearer(request, guard.token)
+        return await handler(request)
+
+    return middleware
+
+
+def check_bearer(request: web.Request, token: str) -> None:
+    """Raises Unauthorized unless the request carries `token`. Compared in constant time."""
+    offered = bearer(request)
+    if not offered or not hmac.compare_digest(offered.encode(), token.encode()):
+        raise Unauthorized("this call needs the stack's control token as a bearer token")
+
+
+def bearer(request: web.Request) -> str:
+    scheme, _, offered = request.headers.get("Authorization", "").partition(" ")
+    return offered.strip() if scheme.lower() == "bearer" else ""
+
+
+def _check_names(request: web.Request, hosts: frozenset[str]) -> None:
+    """A browser page of somebody else's must not reach us: by DNS rebinding (Host) or cross-site (Origin)."""
+    host = request.url.host or ""
+    if host not in hosts:
+        raise Forbidden(f"Host {sanitise.for_line(host, 80)!r} is not served here; see [security] allowed_hosts")
+    origin = request.headers.get("Origin")
+    if origin is not None and (origin.partition("://")[2].rsplit(":", 1)[0].strip("[]")) not in hosts:
+        raise Forbidden(f"Origin {sanitise.for_line(origin, 80)!r} is not served here; see [security] allowed_hosts")
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    return json_response({"ok": True})
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    body = prometheus_client.generate_latest(request.app[METRICS].registry)
+    return web.Response(body=body, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})

@@ -1,0 +1,121 @@
+"""The KDN's edge: knowledge in and out, artifacts, injection."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Rendering = Literal["chat", "completions"]
+
+
+class AddDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/documents`. `source` names where it came from: registering it again replaces the old version."""
+
+    source: str
+    text: str
+    title: str = ""
+    version: str = ""
+    collection: str = "default"
+    tags: tuple[str, ...] = ()
+
+
+class BlockInfo(Struct, frozen=True, kw_only=True):
+    kid: str
+    source: str
+    title: str
+    ordinal: int
+    chars: int
+    collection: str
+    artifacts: tuple[str, ...] = ()
+    """Ids of the artifacts that begin with or hold this block."""
+
+
+class AddedDocument(Struct, frozen=True, kw_only=True):
+    source: str
+    title: str
+    status: Literal["added", "replaced", "unchanged"]
+    kids: tuple[str, ...]
+    removed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was changed or noticed on the way, e.g. control tokens that were neutralised."""
+
+
+class Artifact(Struct, frozen=True, kw_only=True):
+    """KV of an ordered list of kids, in one rendering, for one fingerprint."""
+
+    id: str
+    kids: tuple[str, ...]
+    rendering: Rendering
+    fingerprint: str
+    n_tokens: int
+    keys: tuple[str, ...]
+    nbytes: int
+    created_at: str = ""
+    hits: int = 0
+    pinned: bool = False
+
+
+class BuildRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/artifacts`. Builds for each live fingerprint, or for the one named."""
+
+    kids: tuple[str, ...]
+    rendering: Rendering = "chat"
+    fingerprint: str = ""
+
+
+class BuildResult(Struct, frozen=True, kw_only=True):
+    """`artifact` is None where nothing could be built; `reason` says why, or that it was there already."""
+
+    fingerprint: str
+    instance: str
+    artifact: Artifact | None
+    reason: str
+    ms: float
+
+
+class FindArtifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/artifacts/find`: the artifact for the longest prefix of `kids`, or none."""
+
+    kids: tuple[str, ...]
+    rendering: Rendering
+    fingerprint: str
+
+
+class FoundArtifact(Struct, frozen=True, kw_only=True):
+    artifact: Artifact | None
+    reason: str
+
+
+class InjectRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/inject`. The store is asked for by name: no address or password ever comes in a request."""
+
+    request_id: str
+    artifact_id: str
+    store: str
+
+
+class PurgeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/purge`: take an artifact's chunks out of a kv store; the artifact itself stays."""
+
+    artifact_id: str
+    store: str
+
+
+class HeadRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """KDN -> instance, `POST /v1/kv/head`: the token ids that every prompt with these texts begins with."""
+
+    texts: tuple[str, ...]
+    rendering: Rendering
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """Floored to whole chunks; empty where the texts are shorter than a chunk or the template cannot be pinned."""
+
+    token_ids: tuple[int, ...]
+    fingerprint: str
+    reason: str = ""
+
+
+class PrefillRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """KDN -> instance, `POST /v1/kv/prefill`: compute these ids, so that their KV lands in the kv store."""
+
+    token_ids: tuple[int, ...]

@@ -1,0 +1,56 @@
+"""The request's own edge: scheduler -> proxy -> instance. The caller's body travels whole, as raw JSON."""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+Endpoint = Literal["chat", "completions"]
+InjectionType = Literal["auto", "text", "kv"]
+
+ENGINE_PATH: dict[Endpoint, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+
+SERVE_PATH = "/v1/serve"
+"""The one data route of proxy and instance; its body is a ProxyRequest or an InstanceRequest."""
+
+
+class Knowledge(Struct, frozen=True, kw_only=True):
+    """One block to inject: its text is what the prompt gets, in text and in KV mode alike."""
+
+    kid: str
+    title: str
+    text: str
+
+
+class ProxyRequest(Struct, frozen=True, kw_only=True):
+    request_id: str
+    endpoint: Endpoint
+    body: msgspec.Raw
+    """The caller's JSON body, without CacheRoute's own options."""
+    knowledge: tuple[Knowledge, ...] = ()
+    """In canonical order."""
+    injection: InjectionType = "auto"
+    kdn: str | None = None
+    """Name of the KDN that the scheduler chose; None: nobody has the KV, or none is needed."""
+    deadline_ms: float
+    """What is left of the request's time when it was sent on."""
+    client: str = ""
+
+
+class KvPlan(Struct, frozen=True, kw_only=True):
+    """What the instance must see in its kv store before it forwards."""
+
+    kdn: str
+    artifact_id: str
+    keys: tuple[str, ...]
+    n_tokens: int
+    nbytes: int
+
+
+class InstanceRequest(Struct, frozen=True, kw_only=True):
+    request_id: str
+    endpoint: Endpoint
+    body: msgspec.Raw
+    """The final body: knowledge is already in the prompt."""
+    kv: KvPlan | None = None
+    deadline_ms: float
