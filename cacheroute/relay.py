@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from cacheroute.errors import DeadlineExceeded, UpstreamFailed
+from cacheroute.errors import DeadlineExceeded, Unavailable, UpstreamFailed
 
 PASSED_HEADERS = ("Content-Type", "Retry-After", "Cache-Control")
 """Of an upstream's headers, those that are the answer's own; the rest describe a connection that ends here."""
@@ -28,7 +28,8 @@ async def upstream(
 ) -> AsyncGenerator[aiohttp.ClientResponse]:
     """The next hop's answer to a POST of `body`, as soon as its headers are there.
 
-    Raises UpstreamFailed if it cannot be reached or breaks off, DeadlineExceeded after `deadline_ms` in all.
+    Raises Unavailable if it cannot be reached, UpstreamFailed if it breaks off, DeadlineExceeded after
+    `deadline_ms` in all.
     Leaving (also by cancellation) closes the connection, which cancels the work below.
     """
     timeout = aiohttp.ClientTimeout(total=max(deadline_ms, 1) / 1000, sock_connect=5)
@@ -37,6 +38,8 @@ async def upstream(
             yield response
     except TimeoutError as error:
         raise DeadlineExceeded(f"{name} did not answer within the request's time") from error
+    except aiohttp.ClientConnectorError as error:
+        raise Unavailable(f"{name} cannot be reached: {error}") from error
     except aiohttp.ClientError as error:
         raise UpstreamFailed(f"{name} broke off: {str(error) or type(error).__name__}") from error
 

@@ -54,6 +54,11 @@ class Guard:
     hosts: frozenset[str] = LOOPBACK_NAMES
     open_paths: frozenset[str] = field(default=frozenset({"/healthz", "/health"}))
 
+    @staticmethod
+    def names(bound: str, allowed: Iterable[str]) -> frozenset[str]:
+        """Host header values to accept: loopback names, the bound address, and what the operator allows."""
+        return LOOPBACK_NAMES | {bound} | set(allowed)
+
 
 def plane_app(guard: Guard, metrics: Metrics, *, max_body_bytes: int = 8 * 2**20) -> web.Application:
     """An application with the shared middlewares, `/healthz` and `/metrics`."""

@@ -28,7 +28,7 @@ class ProxyRequest(Struct, frozen=True, kw_only=True):
     body: msgspec.Raw
     """The caller's JSON body, without CacheRoute's own options."""
     knowledge: tuple[Knowledge, ...] = ()
-    """In canonical order."""
+    """The most relevant first."""
     injection: InjectionType = "auto"
     kdn: str | None = None
     """Name of the KDN that the scheduler chose; None: nobody has the KV, or none is needed."""

@@ -1,0 +1,104 @@
+"""The instance's view of its engine: where it answers, whether it is ready, what it says of itself.
+
+Knows one difference between engine kinds only: an `openai` engine describes no KV, so it is offered none.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from cacheroute.engine.config import EngineConfig
+from cacheroute.errors import BadRequest, Unavailable, UpstreamFailed
+from cacheroute.wire.engine import EngineInfo, Fingerprint
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+FIRST_POLL_S = 0.2
+
+
+class EngineLink:
+    """One engine, watched. `info` is None until it has been ready once; `why` says what it waits for."""
+
+    def __init__(self, config: EngineConfig, session: aiohttp.ClientSession, control_token: str) -> None:
+        self.url = config.url.rstrip("/") if config.url else f"http://{config.host}:{config.port}"
+        self.info: EngineInfo | None = None
+        self.ready = False
+        self.why = "the engine has not answered yet"
+        self.described = asyncio.Event()
+        self._kind = config.kind
+        self._session = session
+        credential = control_token if config.kind == "embedded" else config.api_key
+        self.headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+
+    async def watch(self) -> None:
+        """Keeps `ready`, `why` and `info` true, for ever."""
+        while True:
+            try:
+                self.info = await self._describe()
+                self.ready, why = True, ""
+                self.described.set()
+            except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, UpstreamFailed) as error:
+                self.ready, why = False, str(error) or type(error).__name__
+            if why != self.why:
+                log.info("engine at %s: %s", self.url, why or "ready")
+            self.why = why
+            await asyncio.sleep(POLL_S if self.ready else FIRST_POLL_S)
+
+    async def tokenize(self, body: dict[str, Any]) -> list[int]:
+        """Token ids of `{"prompt": ...}` or `{"messages": [...]}`. Raises BadRequest, Unavailable."""
+        answer = await self.post("/tokenize", body)
+        return list(answer["tokens"])
+
+    async def post(self, path: str, body: dict[str, Any], *, timeout_s: float = 30) -> dict[str, Any]:
+        """One JSON call to the engine. Raises BadRequest for its 4xx, Unavailable where it cannot answer."""
+        if self.info is None:
+            raise Unavailable(f"the engine is not ready: {self.why}")
+        try:
+            async with self._session.post(
+                self.url + path,
+                data=msgspec.json.encode({"model": self.info.model, **body}),
+                headers={**self.headers, "Content-Type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+            ) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(f"the engine did not answer: {str(error) or type(error).__name__}") from error
+        if 400 <= response.status < 500:
+            raise BadRequest(f"the engine refused {path}: {answer[:500].decode(errors='replace')}")
+        if response.status != 200:
+            raise Unavailable(f"the engine answered {path} with HTTP {response.status}")
+        return msgspec.json.decode(answer)
+
+    async def _describe(self) -> EngineInfo:
+        if self._kind == "embedded":
+            await self._get("/health")
+            return self.info or msgspec.json.decode(await self._get("/v1/engine"), type=EngineInfo)
+        models = msgspec.json.decode(await self._get("/v1/models"))
+        return self.info or _text_only(models["data"][0])
+
+    async def _get(self, path: str) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with self._session.get(self.url + path, headers=self.headers, timeout=timeout) as response:
+            body = await response.read()
+        if response.status != 200:
+            raise UpstreamFailed(f"HTTP {response.status} {body[:200].decode(errors='replace')}")
+        return body
+
+
+def _text_only(model: dict[str, Any]) -> EngineInfo:
+    fingerprint = Fingerprint(
+        weights="", tokenizer="", template="", dtype="", chunk_tokens=0, block_tokens=0, kv_layout="", kernel="openai"
+    )
+    return EngineInfo(
+        kind="openai",
+        model=str(model["id"]),
+        max_model_len=int(model.get("max_model_len") or 0),
+        fingerprint=fingerprint,
+        key_model="",
+        kv_bytes_per_token=0,
+        no_kv_reason="an engine of kind openai takes no KV from outside",
+    )

@@ -1,0 +1,43 @@
+"""Asking the chosen KDN which KV it has for a request. Whatever fails is a reason for text, never an error."""
+
+from collections.abc import Sequence
+
+import aiohttp
+import msgspec
+
+from cacheroute.wire.control import InstanceRecord
+from cacheroute.wire.kdn import FindArtifact, FoundArtifact
+from cacheroute.wire.serve import Endpoint
+
+TIMEOUT_S = 2.0
+
+
+async def find_artifact(
+    session: aiohttp.ClientSession,
+    url: str | None,
+    token: str,
+    instance: InstanceRecord,
+    kids: Sequence[str],
+    endpoint: Endpoint,
+) -> FoundArtifact:
+    """The artifact for the longest prefix of `kids` that this instance's engine can load, or none with a reason."""
+    if instance.engine.no_kv_reason:
+        return FoundArtifact(artifact=None, reason=instance.engine.no_kv_reason)
+    if instance.kv_store is None:
+        return FoundArtifact(artifact=None, reason=f"{instance.name} has no kv store")
+    if url is None:
+        return FoundArtifact(artifact=None, reason="no live KDN holds it")
+    asked = FindArtifact(kids=tuple(kids), rendering=endpoint, fingerprint=instance.engine.fingerprint.id)
+    try:
+        async with session.post(
+            f"{url}/v1/artifacts/find",
+            data=msgspec.json.encode(asked),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+        ) as response:
+            body = await response.read()
+        if response.status != 200:
+            return FoundArtifact(artifact=None, reason=f"the KDN answered HTTP {response.status}")
+        return msgspec.json.decode(body, type=FoundArtifact)
+    except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+        return FoundArtifact(artifact=None, reason=f"the KDN did not answer: {str(error) or type(error).__name__}")

@@ -1,0 +1,193 @@
+"""One request through the pool: prepare (compose, find KV, decide text or KV), wait for an instance, pass on.
+
+An instance that is gone or full is passed over for the next one; a prompt that proves too long loses its least
+relevant knowledge and goes again. Both only as long as the caller has seen nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from cacheroute import sanitise
+from cacheroute.errors import CacheRouteError, NotFound, Unavailable
+from cacheroute.hop import HOP_HEADER, decode_hop, encode_hop
+from cacheroute.proxy.artifacts import find_artifact
+from cacheroute.proxy.compose import compose, in_canonical_order
+from cacheroute.proxy.config import ProxyConfig
+from cacheroute.proxy.injection import choose
+from cacheroute.proxy.policy import STRATEGIES
+from cacheroute.proxy.pool import Pool
+from cacheroute.relay import relay, upstream
+from cacheroute.service import REQUEST_ID_HEADER
+from cacheroute.telemetry import Stopwatch
+from cacheroute.wire.control import Grant, InstanceRecord
+from cacheroute.wire.decision import Decision, HopReport, InjectionDecision
+from cacheroute.wire.serve import SERVE_PATH, InstanceRequest, Knowledge, KvPlan, ProxyRequest
+
+TRY_ELSEWHERE = frozenset({429, 503})
+
+
+class Server:
+    """Serves requests over a pool. Holds the turn of the strategy and the last decisions, nothing of a request."""
+
+    def __init__(
+        self, name: str, settings: ProxyConfig, pool: Pool, session: aiohttp.ClientSession, token: str
+    ) -> None:
+        self.name = name
+        self.decided: dict[str, int] = {}
+        self._settings = settings
+        self._pool = pool
+        self._session = session
+        self._token = token
+        self._turn = 0
+
+    async def serve(self, request: web.Request, asked: ProxyRequest, grant: Grant | None) -> web.StreamResponse:
+        """The answer. Raises what the caller should be told."""
+        watch = Stopwatch()
+        knowledge = list(asked.knowledge)
+        kdn_url = (grant.kdns if grant else {}).get(asked.kdn or "")
+        while True:
+            answer = await self._over_instances(request, asked, knowledge, kdn_url, watch)
+            if answer is not None:
+                return answer
+            knowledge.pop()  # it did not fit: the least relevant goes
+
+    async def _over_instances(
+        self,
+        request: web.Request,
+        asked: ProxyRequest,
+        knowledge: Sequence[Knowledge],
+        kdn_url: str | None,
+        watch: Stopwatch,
+    ) -> web.StreamResponse | None:
+        """The answer of the first instance that gives one; None if the prompt is too long with this knowledge."""
+        candidates = self._candidates(asked)
+        failure: CacheRouteError | None = None
+        for routing, instance in candidates:
+            last = instance is candidates[-1][1]
+            left_ms = asked.deadline_ms - watch.elapsed_ms
+            try:
+                with watch.part("prepare"):
+                    async with self._pool.prepare.place(left_ms):
+                        ready, injection = await self._prepare(asked, knowledge, instance, kdn_url)
+                queued_ms = watch.elapsed_ms
+                async with self._pool.ready_line(instance.name).place(left_ms):
+                    watch.mark("ready_queue", watch.elapsed_ms - queued_ms)
+                    return await self._forward(request, asked, ready, routing, injection, knowledge, watch, last)
+            except _TooLong:
+                return None
+            except (Unavailable, _Refused) as error:
+                failure = failure or (error if isinstance(error, CacheRouteError) else None)
+        raise failure or Unavailable(f"no instance of {self.name} could serve the request")
+
+    def _candidates(self, asked: ProxyRequest) -> list[tuple[Decision, InstanceRecord]]:
+        model = str(msgspec.json.decode(asked.body, type=_Model).model)
+        serving = {record.name: record for record in self._pool.serving(model)}
+        if not serving:
+            alive = self._pool.table.alive()
+            if any(record.ready for record in alive):
+                raise NotFound(f"no instance of {self.name} serves the model {model!r}", code="model_not_found")
+            why = "; ".join(f"{record.name}: {record.why}" for record in alive) or "none is registered"
+            raise Unavailable(f"{self.name} has no instance that is ready ({why})", retry_after_s=2)
+        self._turn += 1
+        decisions = STRATEGIES[self._settings.strategy](list(serving.values()), self._turn)
+        return [(decision, serving[decision.target]) for decision in decisions]
+
+    async def _prepare(
+        self, asked: ProxyRequest, knowledge: Sequence[Knowledge], instance: InstanceRecord, kdn_url: str | None
+    ) -> tuple[InstanceRequest, InjectionDecision]:
+        ordered = in_canonical_order(knowledge)
+        body = compose(asked.endpoint, bytes(asked.body), ordered)
+        wanted = asked.injection if asked.injection != "auto" else self._settings.injection
+        found = None
+        if ordered and wanted != "text":
+            kids = [item.kid for item in ordered]
+            found = await find_artifact(self._session, kdn_url, self._token, instance, kids, asked.endpoint)
+        injection = choose(wanted, len(ordered), found, self._settings.kv_threshold_tokens)
+        plan = None
+        if injection.mode == "kv" and found is not None and found.artifact is not None:
+            artifact = found.artifact
+            plan = KvPlan(
+                kdn=asked.kdn or "",
+                artifact_id=artifact.id,
+                keys=artifact.keys,
+                n_tokens=artifact.n_tokens,
+                nbytes=artifact.nbytes,
+            )
+        ready = InstanceRequest(
+            request_id=asked.request_id, endpoint=asked.endpoint, body=body, kv=plan, deadline_ms=asked.deadline_ms
+        )
+        return ready, injection
+
+    async def _forward(
+        self,
+        request: web.Request,
+        asked: ProxyRequest,
+        ready: InstanceRequest,
+        routing: Decision,
+        injection: InjectionDecision,
+        knowledge: Sequence[Knowledge],
+        watch: Stopwatch,
+        last: bool,
+    ) -> web.StreamResponse:
+        left_ms = asked.deadline_ms - watch.elapsed_ms
+        instance = self._pool.table.get(routing.target)
+        if instance is None:
+            raise Unavailable(f"{routing.target} has gone")
+        envelope = msgspec.json.encode(msgspec.structs.replace(ready, deadline_ms=left_ms))
+        headers = {
+            "Authorization": f"Bearer {self._token}",
+            "Content-Type": "application/json",
+            REQUEST_ID_HEADER: asked.request_id,
+        }
+        sent_ms = watch.elapsed_ms
+        async with upstream(
+            self._session, instance.url + SERVE_PATH, envelope, headers, deadline_ms=left_ms, name=routing.target
+        ) as answer:
+            watch.mark("instance", watch.elapsed_ms - sent_ms)
+            if answer.status in TRY_ELSEWHERE and not last:
+                raise _Refused
+            if answer.status == 400 and knowledge and _is_too_long(await answer.read()):
+                raise _TooLong
+            below = decode_hop(answer.headers)
+            injection = _what_happened(injection, below)
+            self.decided[injection.mode] = self.decided.get(injection.mode, 0) + 1
+            report = HopReport(
+                hop=self.name, parts_ms=watch.parts_ms, decision=routing, injection=injection, below=below
+            )
+            headers = {
+                HOP_HEADER: encode_hop(report),
+                "X-CacheRoute-Instance": routing.target,
+                "X-CacheRoute-Injection": injection.mode,
+                "X-CacheRoute-Reason": sanitise.for_header(injection.reason),
+                "X-CacheRoute-Knowledge": ",".join(item.kid for item in knowledge),
+            }
+            return await relay(request, answer, headers)
+
+
+class _Refused(Exception):
+    """This instance will not; another may."""
+
+
+class _TooLong(Exception):
+    """The engine says that the prompt does not fit its context."""
+
+
+class _Model(msgspec.Struct):
+    model: Any = ""
+
+
+def _is_too_long(body: bytes) -> bool:
+    return b"context_length_exceeded" in body or b"maximum context length" in body
+
+
+def _what_happened(decided: InjectionDecision, below: tuple[HopReport, ...]) -> InjectionDecision:
+    """The decision, told as text where the injection did not come about."""
+    receipt = below[0].receipt if below else None
+    if receipt is None or not receipt.error:
+        return decided
+    reason = f"{decided.reason}; then text, for the injection failed: {sanitise.for_line(receipt.error, 200)}"
+    return msgspec.structs.replace(decided, mode="text", reason=reason)
