@@ -11,3 +11,4 @@ class EmbedderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     threads: int = 1
     """More threads were slower on a busy machine: a query took 208 ms instead of 13."""
     max_waiting: int = 256
+    """Texts waiting to be embedded; a request that would make it more is answered 429."""
