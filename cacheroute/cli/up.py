@@ -1,0 +1,106 @@
+"""`cacheroute up`: the model made ready, the stack started in order, and where to go from there."""
+
+import asyncio
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from cacheroute.address import base_url
+from cacheroute.cli.invocation import Invocation
+from cacheroute.cli.progress import shown
+from cacheroute.formation import External, Formation, form
+from stack import procfile
+from stack.conductor import Conductor, UpReport
+from stack.errors import StackError
+from stack.prober import Prober
+
+PROCFILE = Path(__file__).parents[2] / "Procfile"
+"""What runs; beside our packages, as in the source tree."""
+
+
+def up(invocation: Invocation, only: Sequence[str]) -> None:
+    """Raises ConfigError, StackError naming every process that is not ready."""
+    report = asyncio.run(bring_up(invocation, only))
+    invocation.out.result({"ready": True, **_facts(report), "endpoints": endpoints(invocation)})
+    say_endpoints(invocation)
+
+
+async def bring_up(invocation: Invocation, only: Sequence[str] = ()) -> UpReport:
+    """Everything that `up` does but the last words: harmless where all runs already."""
+    formation = form(invocation.config, invocation.tokens, invocation.config_file, os.environ)
+    plan = formation.plan(procfile.parse(PROCFILE.read_text(encoding="utf-8")), Path.cwd())
+    wanted = [name for name in plan.order() if name in plan.with_needs(only or plan.order())]
+    await _prepare_models(invocation, formation, wanted)
+    await _check_externals(formation.externals)
+    with shown(invocation.out, wanted) as show:
+        report = await Conductor(invocation.config.paths.state_dir, show).up(plan, only)
+    for name in report.outdated:
+        invocation.out.note(f"{name} runs by an older configuration; `{stop_command(invocation)}` and `up` change that")
+    if report.failed:
+        raise StackError(*_failures(invocation, report))
+    if invocation.out.as_json:
+        return report
+    if report.attached and not report.started:
+        invocation.out.say(f"CacheRoute runs already: {len(report.running_before)} processes are ready.")
+    else:
+        invocation.out.say(f"CacheRoute is up: {len(wanted)} processes are ready after {report.took_s:.1f} s.")
+    return report
+
+
+def endpoints(invocation: Invocation) -> dict[str, str]:
+    scheduler = invocation.config.scheduler
+    return {
+        "openai": base_url(scheduler.host, scheduler.port) + "/v1",
+        "control": base_url(scheduler.host, scheduler.control_port),
+        "control_token_file": str(invocation.config.paths.state_dir / "control.token"),
+        "logs": str(invocation.config.paths.state_dir / "logs"),
+        "stop": stop_command(invocation),
+    }
+
+
+def say_endpoints(invocation: Invocation) -> None:
+    found = endpoints(invocation)
+    invocation.out.say(f"  OpenAI endpoint  {found['openai']}")
+    invocation.out.say(f"  control          {found['control']}  (bearer token in {found['control_token_file']})")
+    invocation.out.say(f"  logs             {found['logs']}")
+    invocation.out.say(f"  stop it with     {found['stop']}")
+
+
+def stop_command(invocation: Invocation) -> str:
+    file = invocation.config_file
+    named = ["--config", str(file)] if file is not None and file.parent != Path.cwd() else []
+    return shlex.join(["cacheroute", "down", *named])
+
+
+async def _prepare_models(invocation: Invocation, formation: Formation, wanted: Sequence[str]) -> None:
+    """Makes ready what the wanted embedded engines load; at once where it was done before."""
+
+
+async def _check_externals(externals: Sequence[External]) -> None:
+    """Raises StackError naming every server of somebody else's that does not answer."""
+    async with Prober() as prober:
+        verdicts = await asyncio.gather(*(prober.check(external.ready) for external in externals))
+    if missing := [
+        f"{external.name}, which the configuration has at {external.where}, does not answer: {verdict.reason}"
+        for external, verdict in zip(externals, verdicts, strict=True)
+        if not verdict.ok
+    ]:
+        raise StackError(*missing)
+
+
+def _facts(report: UpReport) -> dict[str, object]:
+    return {
+        "attached": report.attached,
+        "started": report.started,
+        "running_before": report.running_before,
+        "took_s": round(report.took_s, 3),
+    }
+
+
+def _failures(invocation: Invocation, report: UpReport) -> list[str]:
+    lines: list[str] = []
+    for name, why in report.failed.items():
+        reason, *said = why.splitlines()
+        lines += [f"{name} is not ready: {reason}", *(f"  {line}" for line in said)]
+    return [*lines, f"what is ready stays up; logs: {invocation.config.paths.state_dir / 'logs'}"]
