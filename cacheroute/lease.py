@@ -18,6 +18,9 @@ from cacheroute.wire.control import Grant
 
 log = logging.getLogger(__name__)
 
+RETRY_S = 0.25
+"""How soon to try again where no lease is held."""
+
 
 class Record(Protocol):
     """What a lease holds: a name, the url it answers at, and which life of the process this is."""
@@ -83,6 +86,11 @@ class LeaseKeeper:
         self._on_grant = on_grant
         self.grant: Grant | None = None
         self.why = "not registered yet"
+        self._nudged = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Renews now: the record has changed in a way that the peer should not learn an interval late."""
+        self._nudged.set()
 
     @asynccontextmanager
     async def held(self) -> AsyncGenerator["LeaseKeeper"]:
@@ -98,8 +106,10 @@ class LeaseKeeper:
 
     async def _keep(self) -> None:
         while True:
+            self._nudged.clear()
             await self._renew()
-            await asyncio.sleep(self.grant.renew_s if self.grant else 0.25)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), self.grant.renew_s if self.grant else RETRY_S)
 
     async def _renew(self) -> None:
         try:

@@ -5,6 +5,7 @@ metrics, and a main loop that drains. A role's `app.py` builds its planes; this 
 import asyncio
 import hmac
 import logging
+import re
 import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -34,6 +35,7 @@ T = TypeVar("T")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = web.RequestKey("request_id", str)
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 METRICS = web.AppKey("metrics", Metrics)
 
 
@@ -155,7 +157,8 @@ def run(role: str, planes: Callable[[], Awaitable[list[Plane]]], *, drain_s: flo
 def _errors() -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[REQUEST_ID] = request.headers.get(REQUEST_ID_HEADER, "")[:128] or new_request_id()
+        offered = request.headers.get(REQUEST_ID_HEADER, "")
+        request[REQUEST_ID] = offered if _ID.fullmatch(offered) else new_request_id()
         try:
             return await handler(request)
         except CacheRouteError as error:

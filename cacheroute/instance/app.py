@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from cacheroute import tokens
+from cacheroute.address import base_url
 from cacheroute.config import Config
 from cacheroute.errors import Overloaded, Unavailable
 from cacheroute.hop import HOP_HEADER, decode_hop, encode_hop
@@ -88,7 +89,7 @@ class Instance:
             self.session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
             self.engine = EngineLink(self._engine_config, self.session, self._token.control)
             proxy = self._config.proxy[self.settings.proxy]
-            url = f"http://{proxy.host}:{proxy.control_port}/v1/leases/instance/{self.name}"
+            url = f"{base_url(proxy.host, proxy.control_port)}/v1/leases/instance/{self.name}"
             self.lease = LeaseKeeper(self.session, url, self._token.control, self._record)
             if self._kv_store is not None:
                 store = KvStore(self._kv_store, self._config.kvstore[self._kv_store], self._token)
@@ -124,8 +125,8 @@ class Instance:
         return InstanceRecord(
             name=self.name,
             boot_id=self._boot_id,
-            url=f"http://{self.settings.host}:{self.settings.port}",
-            control_url=f"http://{self.settings.host}:{self.settings.control_port}",
+            url=base_url(self.settings.host, self.settings.port),
+            control_url=base_url(self.settings.host, self.settings.control_port),
             kv_store=self._kv_store,
             engine=self.engine.info,
             ready=self.engine.ready,

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from cacheroute.address import base_url
 from cacheroute.engine.config import EngineConfig
 from cacheroute.errors import BadRequest, Unavailable, UpstreamFailed
 from cacheroute.wire.engine import EngineInfo, Fingerprint
@@ -24,7 +25,7 @@ class EngineLink:
     """One engine, watched. `info` is None until it has been ready once; `why` says what it waits for."""
 
     def __init__(self, config: EngineConfig, session: aiohttp.ClientSession, control_token: str) -> None:
-        self.url = config.url.rstrip("/") if config.url else f"http://{config.host}:{config.port}"
+        self.url = config.url.rstrip("/") if config.url else base_url(config.host, config.port)
         self.info: EngineInfo | None = None
         self.ready = False
         self.why = "the engine has not answered yet"

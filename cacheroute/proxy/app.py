@@ -8,6 +8,7 @@ import aiohttp
 from aiohttp import web
 
 from cacheroute import tokens
+from cacheroute.address import base_url
 from cacheroute.config import Config
 from cacheroute.errors import BadRequest
 from cacheroute.lease import LeaseKeeper
@@ -69,7 +70,7 @@ class Proxy:
 
     async def _running(self, app: web.Application) -> AsyncGenerator[None]:
         scheduler = self._config.scheduler
-        url = f"http://{scheduler.host}:{scheduler.control_port}/v1/leases/proxy/{self.name}"
+        url = f"{base_url(scheduler.host, scheduler.control_port)}/v1/leases/proxy/{self.name}"
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             self.server = Server(self.name, self.settings, self.pool, session, self._token)
             self.lease = LeaseKeeper(session, url, self._token, self._record)
@@ -80,8 +81,8 @@ class Proxy:
         return ProxyRecord(
             name=self.name,
             boot_id=self._boot_id,
-            url=f"http://{self.settings.host}:{self.settings.port}",
-            control_url=f"http://{self.settings.host}:{self.settings.control_port}",
+            url=base_url(self.settings.host, self.settings.port),
+            control_url=base_url(self.settings.host, self.settings.control_port),
             capacity=self.pool.capacity,
             queued=self.pool.queued,
             inflight=self.pool.inflight,

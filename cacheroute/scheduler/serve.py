@@ -1,0 +1,239 @@
+"""One client's request: find knowledge, choose KDN and pool, pass on, tell the client why, keep the trace."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from cacheroute import sanitise
+from cacheroute.errors import BadRequest, CacheRouteError, NotFound, Overloaded, Unavailable
+from cacheroute.hop import decode_hop
+from cacheroute.relay import relay, upstream
+from cacheroute.scheduler.access import Caller
+from cacheroute.scheduler.body import ClientRequest
+from cacheroute.scheduler.config import SchedulerConfig
+from cacheroute.scheduler.policy import STRATEGIES, choose_kdn
+from cacheroute.scheduler.registry import Registry
+from cacheroute.scheduler.retrieval import Retrieved, Retriever
+from cacheroute.scheduler.traces import AnswerTail, TraceRing, flatten
+from cacheroute.service import REQUEST_ID, REQUEST_ID_HEADER
+from cacheroute.telemetry import Stopwatch
+from cacheroute.wire.control import ProxyRecord
+from cacheroute.wire.decision import Decision, HopReport, RequestTrace
+from cacheroute.wire.serve import SERVE_PATH, Knowledge, ProxyRequest
+from knowledge.replica import Replica
+
+DEADLINE_HEADER = "X-Request-Deadline-Ms"
+TRY_ELSEWHERE = frozenset({429, 503})
+SHOWN_HEADERS = ("X-CacheRoute-Instance", "X-CacheRoute-Injection", "X-CacheRoute-Reason", "X-CacheRoute-Knowledge")
+
+
+class Server:
+    """Serves clients. Holds the turn of the strategies and counters, nothing of a request."""
+
+    def __init__(
+        self,
+        settings: SchedulerConfig,
+        registry: Registry,
+        retriever: Retriever,
+        replica: Replica,
+        traces: TraceRing,
+        session: aiohttp.ClientSession,
+        token: str,
+    ) -> None:
+        self.inflight = 0
+        self.routed: dict[str, int] = {}
+        self._settings = settings
+        self._registry = registry
+        self._retriever = retriever
+        self._replica = replica
+        self._traces = traces
+        self._session = session
+        self._token = token
+        self._turn = 0
+        self._mean_s = 1.0
+
+    async def serve(self, request: web.Request, asked: ClientRequest, caller: Caller) -> web.StreamResponse:
+        """The answer. Raises what the client should be told."""
+        if self.inflight >= self._settings.max_inflight:
+            wait_s = (
+                self._mean_s * self.inflight / max(1, sum(proxy.capacity for proxy in self._registry.proxies.alive()))
+            )
+            raise Overloaded(f"{self.inflight} requests are being served already", retry_after_s=wait_s)
+        self.inflight += 1
+        trace = _Draft(request[REQUEST_ID], asked)
+        start_s = time.monotonic()
+        try:
+            response = await self._route(request, asked, caller, trace)
+            trace.status = response.status
+            return response
+        except CacheRouteError as error:
+            trace.status, trace.error = error.status, error.message
+            raise
+        finally:
+            self.inflight -= 1
+            self._mean_s = 0.9 * self._mean_s + 0.1 * (time.monotonic() - start_s)
+            self._traces.add(trace.finished())
+
+    async def _route(
+        self, request: web.Request, asked: ClientRequest, caller: Caller, trace: "_Draft"
+    ) -> web.StreamResponse:
+        deadline_ms = self._deadline_ms(request)
+        pools = self.pools(asked.model)
+        with trace.watch.part("retrieve"):
+            trace.retrieved = await self._retriever.knowledge_for(asked, caller)
+        kdn = await self._kdn(trace.retrieved.knowledge)
+        self._turn += 1
+        decisions = STRATEGIES[self._settings.strategy](pools, self._turn)
+        failure: CacheRouteError | None = None
+        for decision in decisions:
+            pool = self._registry.proxies.get(decision.target)
+            if pool is None:
+                continue
+            envelope = ProxyRequest(
+                request_id=trace.request_id,
+                endpoint=asked.endpoint,
+                body=asked.body,
+                knowledge=trace.retrieved.knowledge,
+                injection=asked.injection,
+                kdn=kdn.target if kdn else None,
+                deadline_ms=deadline_ms - trace.watch.elapsed_ms,
+                client=caller.name,
+            )
+            try:
+                return await self._forward(request, pool, decision, envelope, trace, decision is decisions[-1])
+            except (Unavailable, _Refused) as error:
+                failure = failure or (error if isinstance(error, CacheRouteError) else None)
+        raise failure or Unavailable("no pool could serve the request")
+
+    async def _forward(
+        self,
+        request: web.Request,
+        pool: ProxyRecord,
+        decision: Decision,
+        envelope: ProxyRequest,
+        trace: "_Draft",
+        last: bool,
+    ) -> web.StreamResponse:
+        headers = {
+            "Authorization": f"Bearer {self._token}",
+            "Content-Type": "application/json",
+            REQUEST_ID_HEADER: trace.request_id,
+        }
+        tail = AnswerTail()
+        sent_ms = trace.watch.elapsed_ms
+        async with upstream(
+            self._session,
+            pool.url + SERVE_PATH,
+            msgspec.json.encode(envelope),
+            headers,
+            deadline_ms=envelope.deadline_ms,
+            name=pool.name,
+        ) as answer:
+            trace.watch.mark("proxy", trace.watch.elapsed_ms - sent_ms)
+            if answer.status in TRY_ELSEWHERE and not last:
+                raise _Refused
+            trace.pool, trace.decision, trace.hops = pool.name, decision, flatten(decode_hop(answer.headers))
+            self.routed[pool.name] = self.routed.get(pool.name, 0) + 1
+            shown = {name: answer.headers[name] for name in SHOWN_HEADERS if name in answer.headers}
+            trace.shown = shown
+            response = await relay(
+                request,
+                answer,
+                {
+                    **shown,
+                    REQUEST_ID_HEADER: trace.request_id,
+                    "X-CacheRoute-Pool": pool.name,
+                    "X-CacheRoute-Retrieval": sanitise.for_header(trace.retrieved.reason),
+                    "X-Router-Backend": shown.get("X-CacheRoute-Instance", pool.name),
+                    "X-Router-Reason": sanitise.for_header(decision.reason),
+                },
+                on_first_byte=trace.first_byte,
+                on_chunk=tail.see,
+            )
+            trace.usage = tail.usage()
+            return response
+
+    async def _kdn(self, knowledge: tuple[Knowledge, ...]) -> Decision | None:
+        if not knowledge:
+            return None
+        held = await asyncio.to_thread(self._replica.holders, [item.kid for item in knowledge])
+        return choose_kdn(self._registry.kdns.alive(), frozenset.intersection(*held.values()), self._turn)
+
+    def pools(self, model: str) -> list[ProxyRecord]:
+        """The pools that serve `model` now. Raises NotFound, or Unavailable where none serves anything."""
+        pools = self._registry.serving(model)
+        if not pools:
+            served = self._registry.models()
+            if not served:
+                raise Unavailable("no pool is ready yet; see `cacheroute status`", retry_after_s=2)
+            raise NotFound(
+                f"the model {sanitise.for_line(model, 100)!r} is not served here; served: {', '.join(served)}",
+                param="model",
+                code="model_not_found",
+            )
+        return pools
+
+    def _deadline_ms(self, request: web.Request) -> float:
+        named = request.headers.get(DEADLINE_HEADER)
+        longest_ms = self._settings.request_timeout_s * 1000
+        if named is None:
+            return longest_ms
+        try:
+            deadline_ms = float(named)
+        except ValueError:
+            deadline_ms = -1.0
+        if not 0 < deadline_ms < float("inf"):
+            raise BadRequest(f"{DEADLINE_HEADER} must be a positive number of ms", param=DEADLINE_HEADER)
+        return min(deadline_ms, longest_ms)
+
+
+class _Refused(Exception):
+    """This pool will not; another may."""
+
+
+class _Draft:
+    """A trace while its request is under way."""
+
+    def __init__(self, request_id: str, asked: ClientRequest) -> None:
+        self.request_id = request_id
+        self.watch = Stopwatch()
+        self.retrieved = Retrieved(knowledge=(), reason="")
+        self.status = 499  # the client went away, unless an answer says otherwise
+        self.error = self.pool = ""
+        self.decision: Decision | None = None
+        self.hops: tuple[HopReport, ...] = ()
+        self.shown: dict[str, str] = {}
+        self.usage: dict[str, Any] | None = None
+        self._asked = asked
+        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._ttft_ms: float | None = None
+
+    def first_byte(self) -> None:
+        self._ttft_ms = round(self.watch.elapsed_ms, 3)
+
+    def finished(self) -> RequestTrace:
+        scheduler = HopReport(hop="scheduler", parts_ms=self.watch.parts_ms, decision=self.decision)
+        used = self.shown.get("X-CacheRoute-Knowledge", "")
+        return RequestTrace(
+            request_id=self.request_id,
+            endpoint=self._asked.endpoint,
+            model=self._asked.model,
+            started_at=self._started_at,
+            status=self.status,
+            error=self.error,
+            knowledge=tuple(kid for kid in used.split(",") if kid),
+            retrieval=self.retrieved.reason,
+            pool=self.pool,
+            instance=self.shown.get("X-CacheRoute-Instance", ""),
+            injection=self.shown.get("X-CacheRoute-Injection", ""),
+            reason=self.shown.get("X-CacheRoute-Reason", ""),
+            ttft_ms=self._ttft_ms,
+            total_ms=round(self.watch.elapsed_ms, 3),
+            usage=self.usage,
+            hops=(scheduler, *self.hops),
+        )

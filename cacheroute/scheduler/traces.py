@@ -1,0 +1,55 @@
+"""The last requests, whole: what was decided, what happened, at which hop the time went."""
+
+import json
+from collections import deque
+from typing import Any
+
+from cacheroute.wire.decision import HopReport, RequestTrace
+
+TAIL_BYTES = 4096
+"""How much of an answer's end is looked at for its usage."""
+
+
+class TraceRing:
+    """The newest `size` traces."""
+
+    def __init__(self, size: int) -> None:
+        self._ring: deque[RequestTrace] = deque(maxlen=size)
+
+    def add(self, trace: RequestTrace) -> None:
+        self._ring.append(trace)
+
+    def newest(self, limit: int) -> list[RequestTrace]:
+        """Newest first."""
+        return list(reversed(self._ring))[: max(limit, 0)]
+
+
+class AnswerTail:
+    """Watches an answer go by and keeps its end, where usage stands, streamed or not."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def see(self, chunk: bytes) -> None:
+        self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+
+    def usage(self) -> dict[str, Any] | None:
+        """The answer's usage, if it tells one."""
+        text = self._tail.decode(errors="replace")
+        at = text.rfind('"usage":')
+        if at < 0:
+            return None
+        try:
+            usage, _ = json.JSONDecoder().raw_decode(text[at + len('"usage":') :].lstrip())
+        except json.JSONDecodeError:
+            return None
+        return usage if isinstance(usage, dict) else None
+
+
+def flatten(hops: tuple[HopReport, ...]) -> tuple[HopReport, ...]:
+    """Each hop once, in the order travelled: proxy, instance, engine."""
+    flat: list[HopReport] = []
+    while hops:
+        flat.append(hops[0])
+        hops = hops[0].below
+    return tuple(flat)
