@@ -1,18 +1,25 @@
-"""A kv store as KDN and instance use it: touch, read, write tail to head, purge. Values are opaque bytes."""
+"""A kv store as roles use it: touch, read, write, purge. Values are opaque bytes.
 
-from collections.abc import Sequence
+The work is done on blocking links in a few threads of the store's own, so the event loop never waits for it, and
+large values are not copied through it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-import redis.asyncio as redis
-from redis.exceptions import RedisError
+from typing import TypeVar
 
 from cacheroute.errors import Unavailable
 from cacheroute.kvstore.config import KvStoreConfig
+from cacheroute.kvstore.link import Link, StoreError, Target, Value
 from cacheroute.tokens import Tokens
 
-PIPELINE_CHUNKS = 8
-"""Chunks written in one pipelined round: enough to hide the round trip, few enough to bound memory."""
+T = TypeVar("T")
+
+MAX_LINKS = 8
+"""Connections to one store, and threads that work on them. More work waits."""
 
 
 def store_url(config: KvStoreConfig, tokens: Tokens) -> str:
@@ -26,47 +33,102 @@ def socket_path(state_dir: Path, name: str) -> Path:
 
 
 class KvStore:
-    """One store by name. Raises Unavailable whenever the server cannot be asked; never blocks the loop."""
+    """One store by name. Raises Unavailable whenever the server cannot be asked; never blocks the loop.
 
-    def __init__(self, name: str, config: KvStoreConfig, tokens: Tokens) -> None:
+    With the `state_dir`, an embedded store on this machine is reached by its unix socket, at half the cost.
+    """
+
+    def __init__(self, name: str, config: KvStoreConfig, tokens: Tokens, state_dir: Path | None = None) -> None:
         self.name = name
-        self._redis: Any = redis.Redis.from_url(
-            store_url(config, tokens),
-            socket_timeout=config.timeout_s,
-            socket_connect_timeout=min(2.0, config.timeout_s),
-            max_connections=32,
-        )
+        socket = socket_path(state_dir, name) if state_dir is not None and not config.url else None
+        self._target = Target(store_url(config, tokens), socket)
+        self._timeout_s = config.timeout_s
+        self._threads = ThreadPoolExecutor(MAX_LINKS, thread_name_prefix=f"kv-{name}")
+        self._idle: list[Link] = []
+        self._calls: set[_Call] = set()
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        """Ends what is under way, and every connection."""
+        for call in tuple(self._calls):
+            call.abort()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        while self._idle:
+            self._idle.pop().close()
+
+    async def run(self, work: Callable[[Link], T], *, timeout_s: float | None = None) -> T:
+        """`work`'s result, computed in a thread on a link. Cancelling, and time running out, break the link off."""
+        call = _Call()
+        self._calls.add(call)
+        try:
+            async with asyncio.timeout(self._timeout_s if timeout_s is None else timeout_s):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, self._work, call, work)
+        except (OSError, StoreError) as error:  # TimeoutError is an OSError
+            raise Unavailable(f"kv store {self.name}: {str(error) or 'it did not answer in time'}") from error
+        finally:
+            call.abort()
+            self._calls.discard(call)
 
     async def missing(self, keys: Sequence[str]) -> list[int]:
-        """Indexes of the keys that are not there. One pipelined TOUCH: what is there counts as just used."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for key in reversed(keys):  # tail first, so that under LRU the head survives longest
-                pipe.touch(key)
-            found = await self._call(pipe.execute())
-        return [index for index, there in enumerate(reversed(found)) if not there]
+        """Indexes of the keys that are not there. What is there counts as just used."""
+        if not keys:
+            return []
+        found = await self.run(lambda link: link.touch(keys))
+        return [index for index, there in enumerate(found) if not there]
 
-    async def read(self, keys: Sequence[str]) -> list[bytes | None]:
-        return await self._call(self._redis.mget(keys)) if keys else []
+    async def read(self, keys: Sequence[str]) -> list[bytearray | None]:
+        """The values; None where a key is not there."""
+        return await self.run(lambda link: link.mget(keys)) if keys else []
 
-    async def write(self, items: Sequence[tuple[str, bytes]]) -> None:
-        """Sets the items in one pipelined round, in the order given."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for key, value in items:
-                pipe.set(key, value)
-            await self._call(pipe.execute())
+    async def write(self, items: Sequence[tuple[str, Value]]) -> None:
+        """Sets the items, pipelined, in the order given."""
+        await self.run(lambda link: link.set(items))
 
     async def purge(self, keys: Sequence[str]) -> int:
         """Deletes the keys; returns how many were there."""
-        return int(await self._call(self._redis.delete(*keys))) if keys else 0
+        return await self.run(lambda link: link.delete(keys)) if keys else 0
 
-    async def info(self) -> dict[str, Any]:
-        return await self._call(self._redis.info())
+    async def info(self) -> dict[str, str]:
+        return await self.run(lambda link: link.info())
 
-    async def _call(self, awaitable: Any) -> Any:
+    def _work(self, call: "_Call", work: Callable[[Link], T]) -> T:
+        link = self._take()
         try:
-            return await awaitable
-        except (RedisError, OSError, TimeoutError) as error:
-            raise Unavailable(f"kv store {self.name}: {str(error) or type(error).__name__}") from error
+            call.begin(link)
+            result = work(link)
+        except BaseException:
+            link.close()  # in the middle of something: nobody could tell what comes next on it
+            raise
+        finally:
+            call.end()
+        self._idle.append(link)
+        return result
+
+    def _take(self) -> Link:
+        with suppress(IndexError):  # other threads take from it too
+            while True:
+                link = self._idle.pop()
+                if not link.is_stale:
+                    return link
+                link.close()
+        return Link(self._target, self._timeout_s)
+
+
+class _Call:
+    """One piece of work, and the link it is on while it is. `abort` before `begin` holds too."""
+
+    def __init__(self) -> None:
+        self._link: Link | None = None
+        self._aborted = False
+
+    def begin(self, link: Link) -> None:
+        self._link = link
+        if self._aborted:
+            raise ConnectionError("given up before it began")
+
+    def end(self) -> None:
+        self._link = None
+
+    def abort(self) -> None:
+        self._aborted = True
+        if (link := self._link) is not None:
+            link.abort()
