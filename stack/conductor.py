@@ -160,6 +160,7 @@ class Conductor:
             raise PlanError(reason, *error.problems) from None
 
     def _write(self, plan: Plan) -> None:
+        self._state.prepare()
         text = conf.render(plan, self._state.socket(), self._state.pidfile, self._state.logs)
         write_private(self._state.conf, text.encode())
         self._state.write_plan(plan)

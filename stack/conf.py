@@ -4,6 +4,7 @@ The format (http://supervisord.org/configuration.html) expands `%`, cuts a line 
 escape inside a quoted environment value: what cannot be said in it is refused, never changed.
 """
 
+import math
 import re
 import shlex
 from collections.abc import Iterator
@@ -74,7 +75,7 @@ stdout_logfile_backups=3
 
 def stop_wait_s(service: Service) -> int:
     """The grace in the whole seconds that supervisord counts."""
-    return max(1, round(service.grace_s + 0.499))
+    return max(1, math.ceil(service.grace_s))
 
 
 def _command(argv: tuple[str, ...]) -> str:

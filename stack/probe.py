@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-Scalar = None | bool | int | float | str
+Scalar = bool | int | float | str | None
 
 
 class ExecProbe(Struct, frozen=True, tag="exec"):

@@ -1,7 +1,7 @@
 """A small real service for supervision tests: serves HTTP, is ready late or never, ends late or never.
 
     slow_service.py --port N [--ready-after S | --never-ready] [--exit-after S --status N]
-                    [--ignore-term] [--guard] [--spans FILE]
+                    [--ignore-term] [--end-after S] [--guard] [--spans FILE]
 
 GET / answers 503 {"ready": false} until it is ready, then 200 {"ready": true}. `--spans` gets a line
 `name event time.monotonic()` when it begins, becomes ready and ends.
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--exit-after", type=float)
     parser.add_argument("--status", type=int, default=1)
     parser.add_argument("--ignore-term", action="store_true")
+    parser.add_argument("--end-after", type=float, default=0.0)
     parser.add_argument("--guard", action="store_true")
     parser.add_argument("--spans")
     options = parser.parse_args()
@@ -36,6 +37,7 @@ def main() -> None:
                 file.write(f"{os.environ.get('NAME', '?')} {event} {time.monotonic()}\n")
 
     def end(*_: object) -> None:
+        time.sleep(options.end_after)
         mark("end")
         os._exit(0)
 
