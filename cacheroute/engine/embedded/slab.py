@@ -13,6 +13,10 @@ import numpy.typing as npt
 import torch
 
 
+ALIGNMENT = 64
+"""Capacities are rounded up to this, so that a forward may look at whole groups of positions."""
+
+
 class SlabError(ValueError):
     """Positions or bytes that do not fit the slab."""
 
@@ -26,7 +30,9 @@ class KVSlab:
     __slots__ = ("kv", "length")
 
     def __init__(self, layers: int, kv_heads: int, head_dim: int, capacity: int) -> None:
-        self.kv = torch.empty((layers, 2, kv_heads, capacity, head_dim), dtype=torch.bfloat16)
+        # calloc through numpy: finite values everywhere, yet a page costs nothing until it is written.
+        zeros = np.zeros((layers, 2, kv_heads, -(-capacity // ALIGNMENT) * ALIGNMENT, head_dim), np.int16)
+        self.kv = torch.from_numpy(zeros).view(torch.bfloat16)
         self.length = 0
 
     @property

@@ -1,0 +1,226 @@
+"""The compute thread: everything that runs the model, several streams at once.
+
+Each turn takes in what arrived, then one piece of one prompt, then one token for every running stream. So a long
+prefill holds others up by a piece, not by itself. Others reach in through `post` only. Knows no HTTP and no store.
+"""
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from cacheroute.engine.embedded.generation import Generation
+from cacheroute.engine.embedded.kv_keeper import KvKeeper
+from cacheroute.engine.embedded.model import Model
+from cacheroute.engine.embedded.slab import KVSlab, SlabPool
+from cacheroute.engine.metrics import EngineMetrics
+from cacheroute.errors import CacheRouteError
+
+log = logging.getLogger(__name__)
+
+
+class ComputeThread:
+    """Owns the model, the slabs and every Generation between `submit` and its last event."""
+
+    def __init__(
+        self,
+        model: Model,
+        keeper: KvKeeper,
+        metrics: EngineMetrics,
+        *,
+        max_streams: int,
+        piece_tokens: int,
+        capacity: int,
+        on_ended: Callable[[Generation], None],
+    ) -> None:
+        spec = model.spec
+        self._model = model
+        self._keeper = keeper
+        self._metrics = metrics
+        self._max_streams = max_streams
+        self._piece_tokens = piece_tokens
+        self._pool = SlabPool(spec.layers, spec.kv_heads, spec.head_dim, capacity, idle_limit=max_streams)
+        self._on_ended = on_ended
+        self._inbox = queue.SimpleQueue[Callable[[], None]]()
+        self._stopping = False
+        self._waiting = deque[Generation]()
+        self._loading = 0
+        self._prefilling: list[Generation] = []
+        self._decoding: list[Generation] = []
+        self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
+
+    def start(self) -> None:
+        self._keeper.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the step in hand; what has not finished is told so."""
+        self.post(self._stop)
+        self._thread.join()
+        self._keeper.stop()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def running(self) -> int:
+        """Streams that hold a slab."""
+        return self._loading + len(self._prefilling) + len(self._decoding)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, generation: Generation) -> None:
+        self.post(lambda: self._waiting.append(generation))
+
+    def cancel(self, generation: Generation) -> None:
+        generation.cancelled = True
+        self.post(lambda: None)  # wakes the thread where nothing else would
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Runs `action` on the compute thread, between two steps."""
+        self._inbox.put(action)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._take_in()
+                self._drop_cancelled()
+                while self._waiting and self.running < self._max_streams:
+                    self._admit(self._waiting.popleft())
+                if self._prefilling:
+                    self._prefill(next_prompt(self._prefilling))
+                if self._decoding:
+                    self._decode()
+        finally:
+            for generation in (*self._waiting, *self._prefilling, *self._decoding):
+                self._fail(generation, "the engine is stopping" if self._stopping else "the compute thread died")
+
+    def _take_in(self) -> None:
+        idle = not (self._prefilling or self._decoding)
+        while True:
+            try:
+                action = self._inbox.get(block=idle)
+            except queue.Empty:
+                return
+            action()
+            idle = False
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _drop_cancelled(self) -> None:
+        for group in (self._prefilling, self._decoding):
+            for generation in [one for one in group if one.cancelled]:
+                group.remove(generation)
+                self._end(generation, "cancelled")
+        for generation in [one for one in self._waiting if one.cancelled]:
+            self._waiting.remove(generation)
+            self._end(generation, "cancelled")
+
+    def _admit(self, generation: Generation) -> None:
+        generation.lap("queue")
+        slab = generation.slab = self._pool.acquire()
+        self._loading += 1
+        if self._keeper.restore(generation, slab, lambda: self.post(lambda: self._restored(generation))):
+            self._restored(generation)
+
+    def _restored(self, generation: Generation) -> None:
+        self._loading -= 1
+        generation.lap("kv_load")
+        self._prefilling.append(generation)
+
+    def _prefill(self, generation: Generation) -> None:
+        slab = _slab_of(generation)
+        start = slab.length
+        piece = generation.ids[start : next_cut(start, generation.prompt_tokens, self._piece_tokens)]
+        try:
+            logits = self._model.prefill(slab, piece, start)
+        except (RuntimeError, ValueError) as error:
+            log.exception("a prefill of %d tokens at %d failed", len(piece), start)
+            self._prefilling.remove(generation)
+            self._fail(generation, str(error))
+            return
+        self._metrics.steps.labels("prefill").inc()
+        for other in self._prefilling:
+            if other is not generation:
+                other.passed_over_tokens += len(piece)
+        if slab.length < generation.prompt_tokens:
+            return
+        self._prefilling.remove(generation)
+        generation.lap("prefill")
+        self._count_prompt(generation)
+        self._decoding.append(generation)
+        self._accept(generation, generation.sampler.sample(logits))
+        if generation.slab is not None:
+            self._keeper.keep_prompt(generation, slab)
+
+    def _decode(self) -> None:
+        batch = list(self._decoding)
+        try:
+            logits = self._model.decode([_slab_of(one) for one in batch], [one.ids[-1] for one in batch])
+        except (RuntimeError, ValueError) as error:
+            log.exception("a decode step of %d streams failed", len(batch))
+            self._decoding.clear()
+            for generation in batch:
+                self._fail(generation, str(error))
+            return
+        self._metrics.steps.labels("decode").inc()
+        for generation, row in zip(batch, logits, strict=True):
+            self._accept(generation, generation.sampler.sample(row))
+
+    def _accept(self, generation: Generation, token: int) -> None:
+        delta = generation.accept(token)
+        self._metrics.generated_tokens.inc()
+        if delta.finish is None:
+            if delta.text or generation.generated == 1:
+                generation.tell(delta)
+            return
+        self._decoding.remove(generation)
+        slab = _slab_of(generation)
+        if generation.generated == 1:
+            self._keeper.keep_prompt(generation, slab)
+        self._keeper.keep_answer(generation, slab, lambda: generation.tell(delta))
+        self._end(generation, delta.finish)
+
+    def _fail(self, generation: Generation, why: str) -> None:
+        generation.tell(CacheRouteError(f"the engine failed: {why}"))
+        self._end(generation, "failed")
+
+    def _end(self, generation: Generation, how: str) -> None:
+        if generation.slab is not None:
+            self._pool.release(generation.slab)
+            generation.slab = None
+        self._metrics.requests.labels(how).inc()
+        self._on_ended(generation)
+
+    def _count_prompt(self, generation: Generation) -> None:
+        usage = generation.usage
+        computed = usage.prompt_tokens - usage.prefix_cache_tokens - usage.kv_store_tokens
+        self._metrics.prompt_tokens.labels("prefix_cache").inc(usage.prefix_cache_tokens)
+        self._metrics.prompt_tokens.labels("kv_store").inc(usage.kv_store_tokens)
+        self._metrics.prompt_tokens.labels("computed").inc(computed)
+
+
+def next_prompt(prefilling: Sequence[Generation]) -> Generation:
+    """Whose piece is next: the shortest remaining prompt, where being passed over counts as having become shorter.
+
+    Shortest first makes the mean wait least; the credit bounds what a long prompt waits to its own length.
+    """
+    return min(prefilling, key=lambda one: one.remaining_prompt - one.passed_over_tokens)
+
+
+def next_cut(start: int, prompt_tokens: int, piece_tokens: int) -> int:
+    """Where the piece that begins at `start` ends: at the next multiple of `piece_tokens`, or with the prompt.
+
+    Cuts are at absolute positions, so a prompt is cut alike whatever of it was restored.
+    """
+    return min((start // piece_tokens + 1) * piece_tokens, prompt_tokens)
+
+
+def _slab_of(generation: Generation) -> KVSlab:
+    assert generation.slab is not None, "only a generation that holds a slab is computed"
+    return generation.slab
