@@ -30,6 +30,10 @@ class Sources:
     def say(self, path: Path, where: str) -> None:
         self._said[path] = where
 
+    def say_first(self, path: Path, where: str) -> None:
+        """As `say`, unless something was said already."""
+        self._said.setdefault(path, where)
+
     def where(self, path: Path) -> str:
         """The nearest thing said about `path`: its own line, else that of the table around it."""
         for depth in range(len(path), 0, -1):
@@ -79,6 +83,8 @@ def with_environment(tree: dict[str, Any], sources: Sources, env: Mapping[str, s
                 if not isinstance(node, dict):
                     break
         sources.say(tuple(at), f"${variable}")
+        for depth in range(1, len(at)):  # a table that only this variable speaks of
+            sources.say_first(tuple(at[:depth]), f"${variable}")
 
 
 def build(kind: type[T], tree: Any, path: Path, sources: Sources, problems: list[str]) -> T | None:
