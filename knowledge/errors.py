@@ -1,0 +1,70 @@
+"""What can go wrong with knowledge, as one tree. Knows no HTTP: a server gives these their status codes.
+
+KnowledgeError
+  DocumentError           this document cannot be taken in
+    UnknownFormat         no parser for its suffix
+    BinaryContent         not text at all
+    BadEncoding           text, but not UTF-8
+    EmptyDocument         nothing left after normalising
+    TooLarge              more bytes than allowed
+  BudgetTooSmall          a token budget that cannot hold one character
+  EmbeddingError          vectors of the wrong shape, type or length
+  UnknownDocument         no such document here, or not visible to the caller
+  CatalogueError          the file cannot be opened, read or written
+    NewerSchema           written by a later version of this program
+  OutOfStep               a page of changes that does not follow the last one applied
+"""
+
+from __future__ import annotations
+
+
+class KnowledgeError(Exception):
+    """Base of all errors of this package; its message is fit to show to a user."""
+
+
+class DocumentError(KnowledgeError):
+    pass
+
+
+class UnknownFormat(DocumentError):
+    pass
+
+
+class BinaryContent(DocumentError):
+    pass
+
+
+class BadEncoding(DocumentError):
+    pass
+
+
+class EmptyDocument(DocumentError):
+    pass
+
+
+class TooLarge(DocumentError):
+    pass
+
+
+class BudgetTooSmall(KnowledgeError):
+    pass
+
+
+class EmbeddingError(KnowledgeError):
+    pass
+
+
+class UnknownDocument(KnowledgeError):
+    pass
+
+
+class CatalogueError(KnowledgeError):
+    pass
+
+
+class NewerSchema(CatalogueError):
+    pass
+
+
+class OutOfStep(KnowledgeError):
+    pass

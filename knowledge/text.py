@@ -1,0 +1,69 @@
+"""The text of knowledge: one normal form, its name (`kid`), and control tokens made harmless.
+
+Pure. Knows no document, no tokenizer and no model: control tokens are recognised by their shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+
+_NEWLINE = re.compile(r"\r\n?")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# Tokens without an underscore in their name. Those with one (<start_of_turn>, [TOOL_CALLS]) need no list.
+_ANGLE_NAMES = (
+    "s|unk|pad|bos|eos|cls|sep|mask|sop|eop|eot|eod|think|image|video|audio"
+    "|user|assistant|system|human|bot|tool|reponame|filename|endoftext|unused[0-9]+"
+)
+_SQUARE_NAMES = "INST|SYS|CLS|SEP|PAD|UNK|MASK|BOS|EOS|IMG|THINK|ARGS|PREFIX|SUFFIX|MIDDLE|gMASK|sMASK|unused[0-9]+"
+_WITH_UNDERSCORE = r"[A-Za-z][A-Za-z0-9]*(?:[_▁][A-Za-z0-9]+)+"
+_CONTROL_TOKEN = re.compile(
+    r"(?P<open><[|｜]|<<(?=/?SYS>>)|</?(?=/?(?:" + _ANGLE_NAMES + "|" + _WITH_UNDERSCORE + r")>)"
+    r"|\[(?=/?(?:" + _SQUARE_NAMES + "|" + _WITH_UNDERSCORE + r")\]))"
+    r"(?P<name>[^\s<>|｜\[\]]{1,80})"
+    r"(?P<close>[|｜]>|>>|>|\])",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Neutralised:
+    """Text without control tokens, and which ones it had (each once, in order of appearance)."""
+
+    text: str
+    found: tuple[str, ...]
+
+
+def normalise(text: str) -> str:
+    """One form for texts that read the same: LF line ends, Unicode NFC, no space around.
+
+    A lone surrogate, which JSON can carry and UTF-8 cannot, becomes U+FFFD. Idempotent.
+    """
+    text = _LONE_SURROGATE.sub("�", _NEWLINE.sub("\n", text))
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def kid_of(text: str) -> str:
+    """The knowledge id of a block: sha256 of its normalised text in UTF-8, as 64 hex digits."""
+    return hashlib.sha256(normalise(text).encode()).hexdigest()
+
+
+def neutralise(text: str) -> Neutralised:
+    """Makes text that looks like a control token plain text, by spaces inside its brackets.
+
+    `<|im_start|>` becomes `<| im_start |>`: a reader still sees what was written, and no tokenizer maps it
+    to a special token, because those match exactly. The rule goes by shape (a name between bars, a bracketed
+    name with an underscore, a few well-known short ones), so it holds for models that are not known yet.
+    Only ever adds spaces, hence nothing can be nested so that it leaves a token behind. Idempotent.
+    Give it normalised text: NFC can turn a look-alike letter into the real one.
+    """
+    found: dict[str, None] = {}
+
+    def pad(token: re.Match[str]) -> str:
+        found[token[0]] = None
+        return f"{token['open']} {token['name']} {token['close']}"
+
+    return Neutralised(_CONTROL_TOKEN.sub(pad, text), tuple(found))
