@@ -1,0 +1,127 @@
+"""One SQLite file in WAL mode: a pool of connections, transactions as `with` blocks, numbered migrations.
+
+Synchronous: callers run it in a thread. A connection is used by one thread at a time; readers never wait for
+the writer. Knows nothing of what the tables mean.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from knowledge.errors import CatalogueError, NewerSchema
+
+_BUSY_MS = 10_000
+
+
+class Database:
+    """Opens (or makes) the file at `path` and brings it to the newest schema.
+
+    `migrations[n]` is the SQL that leads from schema version n to n + 1.
+    Raises CatalogueError where the file is not a catalogue, cannot be written, or is NewerSchema.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+        self._path = path
+        self._idle: deque[sqlite3.Connection] = deque()
+        with self._errors_named():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection = self._connect()
+            try:
+                self._migrate(connection, migrations)
+            except BaseException:
+                connection.close()
+                raise
+            self._idle.append(connection)
+
+    @contextmanager
+    def read(self) -> Generator[sqlite3.Connection]:
+        """One consistent snapshot, however many statements read it."""
+        with self._transaction("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Generator[sqlite3.Connection]:
+        """All or nothing; on disk when the block has been left (synchronous=FULL)."""
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    def truncate_log(self) -> None:
+        """Moves the write-ahead log into the file and empties it, so that it keeps no deleted text."""
+        with self._errors_named():
+            connection = self._checkout()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Generator[sqlite3.Connection]:
+        with self._errors_named():
+            connection = self._checkout()
+            try:
+                connection.execute(begin)
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._idle.append(connection)
+
+    def _checkout(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000)
+        connection.row_factory = sqlite3.Row
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "secure_delete = ON",  # what is deleted is overwritten, not only unlinked
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        return connection
+
+    def _migrate(self, connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute("CREATE TABLE IF NOT EXISTS schema_version(version INTEGER PRIMARY KEY)")
+            version: int = connection.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchone()[0]
+            if version > len(migrations):
+                raise NewerSchema(f"{self._path} has schema {version}, this program knows up to {len(migrations)}")
+            for number, script in enumerate(migrations[version:], start=version + 1):
+                for statement in _statements(script):
+                    connection.execute(statement)
+                connection.execute("INSERT INTO schema_version VALUES (?)", (number,))
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _errors_named(self) -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise CatalogueError(f"{self._path}: {error}") from error
+
+
+def _statements(script: str) -> Iterator[str]:
+    """`executescript` would commit on its own; one statement at a time stays inside the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
