@@ -8,6 +8,7 @@ sent whole or not at all: the server takes a SET once its last byte is there. Kn
 import select
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -100,6 +101,30 @@ class Link:
             return []
         return self._replied(list, self.call("MGET", *keys))
 
+    def sizes(self, keys: Sequence[str]) -> list[int]:
+        """Each value's size, in one round trip: 0 where there is none, -1 where it is no string. Counts as use."""
+        self._socket.sendall(b"".join(_packed(("STRLEN", key)) for key in reversed(keys)))
+        return [self._size() for _ in keys][::-1]
+
+    def mget_into(self, keys: Sequence[str], buffer: memoryview, deadline_s: float) -> Iterator[memoryview | None]:
+        """The values one after another, each in `buffer` until the next is asked for: a reused buffer stays in the
+        processor's cache, where fresh ones cost their page faults (24 MB: 7.5 ms against 27).
+
+        None stands for a value that is missing or of another size. Iterate to the end, or close the link. Raises
+        TimeoutError when the monotonic clock passes `deadline_s`.
+        """
+        self._socket.sendall(_packed(("MGET", *keys)))
+        if self._header(b"*") != len(keys):
+            raise StoreError(f"MGET of {len(keys)} keys answered another number of values")
+        for _ in keys:
+            nbytes = self._header(b"$")
+            if nbytes == len(buffer):
+                self._fill(buffer, deadline_s)
+                yield buffer
+            else:
+                self._bulk(nbytes)
+                yield None
+
     def delete(self, keys: Sequence[str]) -> int:
         """Deletes the keys; returns how many were there."""
         return self._replied(int, self.call("DEL", *keys)) if keys else 0
@@ -151,6 +176,31 @@ class Link:
         if self._replies.read(2) != b"\r\n":
             raise ConnectionError("a value is not followed by its end")
         return value
+
+    def _fill(self, buffer: memoryview, deadline_s: float) -> None:
+        filled = 0
+        while filled < len(buffer):
+            if time.monotonic() > deadline_s:
+                raise TimeoutError("the server is slower than it may be")
+            got = self._replies.readinto1(buffer[filled:])
+            if not got:
+                raise ConnectionError("the server closed the connection in the middle of a value")
+            filled += got
+        self._replies.read(2)
+
+    def _header(self, kind: bytes) -> int:
+        line = self._replies.readline()
+        if line[:1] == b"-":
+            raise StoreError(line[1:-2].decode(errors="replace"))
+        if line[:1] != kind:
+            raise ConnectionError(f"not an answer to this: {line[:80]!r}")
+        return int(line[1:-2])
+
+    def _size(self) -> int:
+        try:
+            return self._replied(int, self._reply())
+        except StoreError:  # WRONGTYPE: somebody else's list or hash under this name
+            return -1
 
     @staticmethod
     def _replied(kind: type[Any], reply: Reply) -> Any:
