@@ -10,6 +10,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import torch
+
 from cacheroute.engine.embedded.generation import Generation
 from cacheroute.engine.embedded.kv_keeper import KvKeeper
 from cacheroute.engine.embedded.model import Model
@@ -32,7 +34,7 @@ class ComputeThread:
         max_streams: int,
         piece_tokens: int,
         capacity: int,
-        on_ended: Callable[[Generation], None],
+        threads: int,
     ) -> None:
         spec = model.spec
         self._model = model
@@ -41,7 +43,7 @@ class ComputeThread:
         self._max_streams = max_streams
         self._piece_tokens = piece_tokens
         self._pool = SlabPool(spec.layers, spec.kv_heads, spec.head_dim, capacity, idle_limit=max_streams)
-        self._on_ended = on_ended
+        self._threads = threads
         self._inbox = queue.SimpleQueue[Callable[[], None]]()
         self._stopping = False
         self._waiting = deque[Generation]()
@@ -85,6 +87,7 @@ class ComputeThread:
         self._inbox.put(action)
 
     def _run(self) -> None:
+        torch.set_num_threads(self._threads)  # OpenMP keeps it by thread
         try:
             while not self._stopping:
                 self._take_in()
@@ -154,7 +157,7 @@ class ComputeThread:
         generation.lap("prefill")
         self._count_prompt(generation)
         self._decoding.append(generation)
-        self._accept(generation, generation.sampler.sample(logits))
+        self._accept(generation, generation.pick(logits))
         if generation.slab is not None:
             self._keeper.keep_prompt(generation, slab)
 
@@ -170,7 +173,7 @@ class ComputeThread:
             return
         self._metrics.steps.labels("decode").inc()
         for generation, row in zip(batch, logits, strict=True):
-            self._accept(generation, generation.sampler.sample(row))
+            self._accept(generation, generation.pick(row))
 
     def _accept(self, generation: Generation, token: int) -> None:
         delta = generation.accept(token)
@@ -195,7 +198,6 @@ class ComputeThread:
             self._pool.release(generation.slab)
             generation.slab = None
         self._metrics.requests.labels(how).inc()
-        self._on_ended(generation)
 
     def _count_prompt(self, generation: Generation) -> None:
         usage = generation.usage

@@ -5,24 +5,17 @@ Knows tokens, text and when to stop; no model, no HTTP.
 
 import time
 from collections.abc import Callable, Set
-from dataclasses import dataclass
+
+import torch
 
 from cacheroute.engine.embedded.detokenise import Detokeniser, StopStrings
-from cacheroute.engine.embedded.sampler import Sampler
 from cacheroute.engine.embedded.slab import KVSlab
-from cacheroute.engine.openai.answer import Finish, Usage
+from cacheroute.engine.openai.answer import Delta, Usage
 from cacheroute.errors import CacheRouteError
 
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """What one more token adds. The first has no text if its character is not complete."""
-
-    text: str
-    finish: Finish | None = None
-
-
 Event = Delta | CacheRouteError
+Pick = Callable[[torch.Tensor], int]
+"""Chooses the next token from its logits, float32 `[vocab]`."""
 
 
 class Generation:
@@ -34,7 +27,7 @@ class Generation:
         *,
         max_tokens: int,
         eos_ids: Set[int],
-        sampler: Sampler,
+        pick: Pick,
         detokeniser: Detokeniser,
         stops: StopStrings,
         awaits_store: bool,
@@ -42,7 +35,7 @@ class Generation:
     ) -> None:
         self.ids = prompt
         self.prompt_tokens = len(prompt)
-        self.sampler = sampler
+        self.pick = pick
         self.awaits_store = awaits_store
         self.cancelled = False
         self.slab: KVSlab | None = None

@@ -29,7 +29,7 @@ class TextSide:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer
-        self._backend = cast(Tokenizer, tokenizer.backend_tokenizer)
+        self._backend = tokenizer.backend_tokenizer
         self._segments = _SegmentMemory(self._backend)
 
     @classmethod
