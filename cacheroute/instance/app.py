@@ -6,7 +6,7 @@ Follow a request: `_serve` takes an InstanceRequest, `KvGate.ensure` sees to its
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, suppress
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
@@ -75,6 +75,8 @@ class Instance:
         app.router.add_get("/debug/status", self._status)
         app.router.add_post("/v1/kv/head", self._head)
         app.router.add_post("/v1/kv/prefill", self._prefill)
+        app.router.add_post("/v1/kv/reset_prefix_cache", self._reset_prefix_cache)
+        app.router.add_post("/v1/tokenize", self._tokenize)
         return app
 
     def _plane(self) -> web.Application:
@@ -185,6 +187,13 @@ class Instance:
         asked = await read_struct(request, PrefillRequest)
         self._info()
         return json_response({"prompt_tokens": await prefill(self.engine, asked, BUILD_TIMEOUT_S)})
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        body = await read_struct(request, dict[str, Any])
+        return json_response({"tokens": await self.engine.tokenize(body)})
+
+    async def _reset_prefix_cache(self, request: web.Request) -> web.Response:
+        return json_response(await self.engine.post("/reset_prefix_cache", {}))
 
     async def _status(self, request: web.Request) -> web.Response:
         registered = self.lease.grant is not None
