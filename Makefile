@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup run test check bench soak lock clean
+.PHONY: setup run test check bench lock clean
 
 setup: $(STAMP)
 	@$(BIN)/python -m cacheroute.engine.prepare
@@ -12,7 +12,8 @@ setup: $(STAMP)
 # torch first and by itself (a plain resolve drags in what breaks), then everything pinned, without
 # dependencies, then ourselves, then an import check that says what to do when it fails.
 $(STAMP): requirements.lock pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make setup PYTHON=python3.11")'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing torch"
 	@$(BIN)/pip install -q torch==2.13.0
 	@echo "installing the lock"
@@ -25,7 +26,7 @@ run: setup
 	@$(BIN)/cacheroute run
 
 test: setup
-	@$(BIN)/pytest -m ""
+	@$(BIN)/pytest
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check .

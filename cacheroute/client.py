@@ -16,6 +16,7 @@ from cacheroute.config import Config
 from cacheroute.wire.control import Listing
 from cacheroute.wire.decision import RequestTrace
 from cacheroute.wire.kdn import AddDocument, AddedDocument, Artifact, BlockInfo, BuildRequest, BuildResult
+from knowledge.match import Matches
 
 T = TypeVar("T")
 
@@ -37,14 +38,6 @@ _BY_STATUS = {
 }
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """One hit of a search; `score` is the fused one that the threshold is about."""
-
-    kid: str
-    title: str
-    score: float
-
-
 class Traces(msgspec.Struct, frozen=True):
     requests: tuple[RequestTrace, ...] = ()
 
@@ -57,6 +50,7 @@ class Client:
 
     def __init__(self, config: Config, token: str) -> None:
         # Roles speak plain HTTP: a context without trust roots spares the 20 ms that loading them takes.
+        self._token = token
         self._http = httpx.AsyncClient(trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         scheduler = config.scheduler
         self.scheduler = Role(self._http, "scheduler", base_url(scheduler.host, scheduler.control_port), token)
@@ -72,6 +66,10 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
+    def role(self, name: str, url: str) -> "Role":
+        """Another role's control plane, at an address that the scheduler's registry told."""
+        return Role(self._http, name, url, self._token)
+
     async def peers(self) -> Listing:
         return await self.scheduler.get("/v1/peers", Listing)
 
@@ -82,8 +80,9 @@ class Client:
         """The last decisions, newest first."""
         return (await self.scheduler.get("/debug/requests", Traces, limit=limit)).requests
 
-    async def search(self, query: str, k: int) -> dict[str, Any]:
-        return await self.scheduler.post("/v1/search", {"query": query, "k": k}, dict[str, Any])
+    async def search(self, query: str, k: int) -> Matches:
+        """What the scheduler considers for a question, best first, and what it would use."""
+        return await self.scheduler.post("/v1/search", {"query": query, "k": k}, Matches)
 
     async def models(self) -> tuple[str, ...]:
         """The names that the OpenAI endpoint serves now."""

@@ -9,18 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cacheroute import sanitise
+from cacheroute.glyphs import LOOKS
 from stack.events import State
-
-GLYPHS: dict[State, tuple[str, str]] = {
-    State.PENDING: ("○", "dim"),
-    State.WAIT: ("○", "dim"),
-    State.STARTING: ("◐", "yellow"),
-    State.READY: ("●", "green"),
-    State.DRAINING: ("◑", "yellow"),
-    State.STOPPED: ("○", "dim"),
-    State.FAILED: ("✗", "red"),
-}
-"""How each state of a process looks: never by colour alone."""
 
 _PIPED_COLUMNS = 200
 
@@ -46,5 +36,5 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: It
 
 
 def state_cell(state: State) -> Text:
-    glyph, style = GLYPHS[state]
-    return Text(f"{glyph} {state.value}", style=style)
+    look = LOOKS[state]
+    return Text(f"{look.glyph} {state.value}", style=look.style)

@@ -1,0 +1,137 @@
+"""`cacheroute knowledge add` and `delete`: documents into a KDN, and out of it for good."""
+
+import asyncio
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import typer
+
+import knowledge
+from cacheroute.cli.invocation import Invocation
+from cacheroute.cli.selection import chosen_kdn, find_blocks
+from cacheroute.client import Kdn
+from cacheroute.errors import BadRequest, NotFound
+from cacheroute.wire.kdn import AddDocument, AddedDocument
+from knowledge.document import Document
+from knowledge.errors import DocumentError
+from knowledge.parse import PARSERS, compose, parse
+
+SAMPLES = Path(knowledge.__file__).parent / "samples"
+
+
+def add(
+    invocation: Invocation, path: Sequence[str], collection: str, title: str | None, source: str | None, kdn: str | None
+) -> int | None:
+    """Adds what can be read, names what cannot; returns 1 if there was any of that."""
+    if len(path) > 1 and (title or source):
+        raise BadRequest("--title and --source are for a single document")
+    documents, failures = _read(path, collection, title, source)
+    if (title or source) and len(documents) > 1:
+        raise BadRequest("--title and --source are for a single document")
+
+    async def registered() -> list[AddedDocument]:
+        async with invocation.client() as client:
+            return await register(chosen_kdn(client, kdn), documents)
+
+    added = asyncio.run(registered()) if documents else []
+    for document in added:
+        blocks = "1 block" if len(document.kids) == 1 else f"{len(document.kids)} blocks"
+        invocation.out.say(f"{document.status:<9} {document.title} ({blocks}) {' '.join(document.notes)}".rstrip())
+    if not failures:
+        invocation.out.result({"documents": added, "failures": failures})
+        return None
+    for failure in failures if not invocation.out.as_json else ():
+        invocation.out.error([failure], kind="invalid_request_error", code="bad_document")
+    invocation.out.result(
+        {
+            "documents": added,
+            "failures": failures,
+            "error": {"message": "\n".join(failures), "type": "invalid_request_error", "code": "bad_document"},
+        }
+    )
+    return 1
+
+
+def delete(invocation: Invocation, what: str, yes: bool, kdn: str | None) -> None:
+    """Asks first, unless told not to. Raises NotFound, BadRequest; typer.Abort where the answer is no."""
+
+    async def found() -> tuple[str, int]:
+        async with invocation.client() as client:
+            blocks = await chosen_kdn(client, kdn).blocks()
+            source = find_blocks(blocks, what)[0].source
+            return source, sum(block.source == source for block in blocks)
+
+    source, count = asyncio.run(found())
+    if not yes:
+        if invocation.out.as_json or not sys.stdin.isatty():
+            raise BadRequest(f"deleting {source} is for good: say --yes")
+        typer.confirm(f"Delete {source} ({count} blocks), its vectors and its KV for good?", abort=True)
+
+    async def deleted() -> object:
+        async with invocation.client() as client:
+            return await chosen_kdn(client, kdn).forget(source)
+
+    invocation.out.result({"source": source, "deleted": asyncio.run(deleted())})
+    invocation.out.say(f"Deleted {source}.")
+
+
+def samples() -> list[Document]:
+    """The sample knowledge that comes with CacheRoute."""
+    return [parse(f"samples/{file.name}", file.read_bytes()).document for file in sorted(SAMPLES.glob("*.md"))]
+
+
+async def register(kdn: Kdn, documents: Sequence[Document]) -> list[AddedDocument]:
+    """Adds each at `kdn`; one that is there already, word for word, stays as it is."""
+    return [
+        await kdn.add(
+            AddDocument(
+                source=document.source,
+                title=document.title,
+                text=document.text,
+                version=document.version,
+                collection=document.collection,
+                tags=document.tags,
+            )
+        )
+        for document in documents
+    ]
+
+
+def _read(
+    paths: Sequence[str], collection: str, title: str | None, source: str | None
+) -> tuple[list[Document], list[str]]:
+    """The documents of all paths, and a line for each that cannot be read."""
+    documents: list[Document] = []
+    failures: list[str] = []
+    for path in paths:
+        try:
+            if path == "-":
+                documents.append(_from_stdin(collection, title, source))
+                continue
+            for file in _files(Path(path)):
+                name = source or file.resolve().as_posix()
+                document = parse(str(file), file.read_bytes(), source=name, title=title, collection=collection)
+                documents.append(document.document)
+        except (DocumentError, NotFound, OSError) as error:
+            failures.append(str(error))
+    return documents, failures
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """`path` itself; of a folder, what can be parsed in it, hidden files and folders left out."""
+    if not path.is_dir():
+        yield path
+        return
+    files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix.lower() in PARSERS]
+    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    if not files:
+        raise NotFound(f"{path}: holds nothing to register (known are {', '.join(PARSERS)})")
+    yield from files
+
+
+def _from_stdin(collection: str, title: str | None, source: str | None) -> Document:
+    text = sys.stdin.read()
+    name = source or f"stdin-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return compose(text, source=name, title=title, collection=collection).document
