@@ -1,8 +1,10 @@
 """A bench for supervision tests: plans of small real services in a state directory that is always cleaned up."""
 
+import asyncio
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
@@ -11,6 +13,7 @@ from fakes.ports import free_ports
 from stack import Event, HttpProbe, Plan, Probe, Service, parse
 from stack.conductor import Conductor
 from stack.statedir import StateDir
+from stack.status import ServiceStatus, StackStatus
 
 FAKE = Path(__file__).with_name("slow_service.py")
 
@@ -90,3 +93,15 @@ class Bench:
             os.kill(record.pid, signal.SIGKILL)
         for process in self.processes():
             process.kill()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for a condition, and fails after 20 s."""
+    async with asyncio.timeout(20):
+        while not await condition():  # noqa: ASYNC110 - of other processes, no event is to be had
+            await asyncio.sleep(0.02)
+
+
+def named(status: StackStatus) -> dict[str, ServiceStatus]:
+    """The services of a status by their names."""
+    return {service.name: service for service in status.services}
