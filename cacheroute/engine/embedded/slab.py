@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-
 ALIGNMENT = 64
 """Capacities are rounded up to this, so that a forward may look at whole groups of positions."""
 
