@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -15,7 +16,15 @@ from cacheroute.address import base_url
 from cacheroute.config import Config
 from cacheroute.wire.control import Listing
 from cacheroute.wire.decision import RequestTrace
-from cacheroute.wire.kdn import AddDocument, AddedDocument, Artifact, BlockInfo, BuildRequest, BuildResult
+from cacheroute.wire.kdn import (
+    AddDocument,
+    AddedDocument,
+    Artifact,
+    BlockInfo,
+    BuildRequest,
+    BuildResult,
+    DeletedDocument,
+)
 from knowledge.match import Matches
 
 T = TypeVar("T")
@@ -168,7 +177,15 @@ class Kdn(Role):
         return await self.post("/v1/documents", document, AddedDocument, timeout_s=60.0)
 
     async def blocks(self) -> tuple[BlockInfo, ...]:
+        """Every block, without its text."""
         return await self.get("/v1/documents", tuple[BlockInfo, ...])
+
+    async def block(self, kid: str) -> BlockInfo:
+        """One block, with its text."""
+        return await self.get(f"/v1/blocks/{quote(kid, safe='')}", BlockInfo)
+
+    async def status(self) -> dict[str, Any]:
+        return await self.get("/debug/status", dict[str, Any])
 
     async def artifacts(self) -> tuple[Artifact, ...]:
         return await self.get("/v1/artifacts", tuple[Artifact, ...])
@@ -177,8 +194,9 @@ class Kdn(Role):
         request = BuildRequest(kids=kids)
         return await self.post("/v1/artifacts", request, tuple[BuildResult, ...], self._build_timeout_s)
 
-    async def forget(self, source: str) -> dict[str, Any]:
-        return await self.delete("/v1/documents", dict[str, Any], source=source)
+    async def forget(self, source: str, collection: str) -> DeletedDocument:
+        """Deletes a document for good: text, vectors, artifacts, and their chunks in the kv stores."""
+        return await self.delete("/v1/documents", DeletedDocument, source=source, collection=collection)
 
 
 def _api_key(config: Config) -> str | None:

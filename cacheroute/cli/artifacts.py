@@ -51,14 +51,15 @@ async def build_blocks(out: Output, kdn: Kdn, kids: Sequence[str]) -> Built:
     for number, kid in enumerate(kids, 1):
         for result in await kdn.build((kid,)):
             results.append(result)
-            if result.artifact is None:
-                out.note(f"  {number}/{len(kids)} {kid[:12]} no KV: {result.reason}")
-            elif result.reason != "present":
-                size_mb = result.artifact.nbytes / 2**20
-                out.note(
-                    f"  {number}/{len(kids)} {kid[:12]} {result.artifact.n_tokens} tokens, {size_mb:.1f} MB, {result.ms:.0f} ms"
-                )
+            out.note(f"  {number}/{len(kids)} {kid[:12]} {_outcome(result)}")
     done = Built(tuple(results))
     total_mb = sum(artifact.nbytes for artifact in done.artifacts) / 2**20
     out.say(f"KV: {len(done.artifacts)} artifacts, {total_mb:.0f} MB at {kdn.name}.")
     return done
+
+
+def _outcome(result: BuildResult) -> str:
+    artifact = result.artifact
+    if artifact is None:
+        return f"no KV: {result.reason}"
+    return f"{artifact.n_tokens} tokens, {artifact.nbytes / 2**20:.1f} MB, {result.ms:.0f} ms {result.reason}".rstrip()

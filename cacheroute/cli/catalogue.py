@@ -45,6 +45,23 @@ def listing(invocation: Invocation, kdn: str | None) -> None:
     out.say(f"{sources} documents, {len(rows)} blocks, {sum(bool(block.artifacts) for _, block in rows)} with KV")
 
 
+def show(invocation: Invocation, what: str, kdn: str | None) -> None:
+    """One block, or all blocks of a source, with their texts."""
+
+    async def asked() -> list[BlockInfo]:
+        async with invocation.client() as client:
+            role = chosen_kdn(client, kdn)
+            return [await role.block(block.kid) for block in find_blocks(await role.blocks(), what)]
+
+    blocks, out = asyncio.run(asked()), invocation.out
+    out.result({"blocks": blocks})
+    for block in blocks:
+        out.say(f"{block.title}, block {block.ordinal + 1} of {block.source}")
+        out.say(f"{block.kid}")
+        out.say(f"{block.tokens} tokens, collection {block.collection}, KV: {len(block.artifacts) or 'none'}\n")
+        out.say(f"{block.text}\n")
+
+
 def search(invocation: Invocation, query: str, k: int) -> None:
     """What the scheduler would consider for a question, used or not."""
 

@@ -13,7 +13,8 @@ from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.selection import chosen_kdn, find_blocks
 from cacheroute.client import Kdn
 from cacheroute.errors import BadRequest, NotFound
-from cacheroute.wire.kdn import AddDocument, AddedDocument
+from cacheroute.sanitise import for_line
+from cacheroute.wire.kdn import AddDocument, AddedDocument, BlockInfo, DeletedDocument
 from knowledge.document import Document
 from knowledge.errors import DocumentError
 from knowledge.parse import PARSERS, compose, parse
@@ -57,24 +58,27 @@ def add(
 def delete(invocation: Invocation, what: str, yes: bool, kdn: str | None) -> None:
     """Asks first, unless told not to. Raises NotFound, BadRequest; typer.Abort where the answer is no."""
 
-    async def found() -> tuple[str, int]:
+    async def found() -> BlockInfo:
         async with invocation.client() as client:
-            blocks = await chosen_kdn(client, kdn).blocks()
-            source = find_blocks(blocks, what)[0].source
-            return source, sum(block.source == source for block in blocks)
+            return find_blocks(await chosen_kdn(client, kdn).blocks(), what)[0]
 
-    source, count = asyncio.run(found())
+    block = asyncio.run(found())
     if not yes:
         if invocation.out.as_json or not sys.stdin.isatty():
-            raise BadRequest(f"deleting {source} is for good: say --yes")
-        typer.confirm(f"Delete {source} ({count} blocks), its vectors and its KV for good?", abort=True)
+            raise BadRequest(f"deleting {block.source} is for good: say --yes")
+        name = for_line(f"{block.title} ({block.source}, collection {block.collection})")
+        typer.confirm(f"Delete {name}, its vectors and its KV for good?", abort=True)
 
-    async def deleted() -> object:
+    async def deleted() -> DeletedDocument:
         async with invocation.client() as client:
-            return await chosen_kdn(client, kdn).forget(source)
+            return await chosen_kdn(client, kdn).forget(block.source, block.collection)
 
-    invocation.out.result({"source": source, "deleted": asyncio.run(deleted())})
-    invocation.out.say(f"Deleted {source}.")
+    done = asyncio.run(deleted())
+    invocation.out.result(done)
+    gone = f"{len(done.kids)} blocks, {len(done.artifacts)} artifacts, {sum(done.purged.values())} chunks in kv stores"
+    invocation.out.say(f"Deleted {done.source}: {gone}.")
+    for note in done.notes:
+        invocation.out.note(note)
 
 
 def samples() -> list[Document]:

@@ -15,7 +15,8 @@ from cacheroute.cli.bench import show_demo
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.registration import register, samples
 from cacheroute.cli.up import bring_up, endpoints, say_endpoints
-from cacheroute.errors import CacheRouteError
+from cacheroute.config import Config
+from cacheroute.errors import UpstreamFailed
 
 FIRST_QUESTION = "How does CacheRoute decide whether knowledge goes to the model as text or as KV?"
 
@@ -32,7 +33,7 @@ def run(invocation: Invocation, repeats: int) -> int | None:
         code = _console(invocation)
         say_endpoints(invocation)
         return code
-    result = show_demo(invocation, sizes=(), repeats=repeats)
+    result = show_demo(invocation, repeats=repeats)
     out.result({"endpoints": endpoints(invocation), "answer": answer, "demo": result})
     say_endpoints(invocation)
     return None
@@ -46,8 +47,8 @@ async def _filled(invocation: Invocation) -> tuple[Answer, dict[str, str]]:
         added = await register(kdn, samples())
         kids = [kid for document in added for kid in document.kids]
         out.say(f"Sample knowledge: {len(added)} documents, {len(kids)} blocks at {kdn.name}.")
-        built = await build_blocks(out, kdn, kids)
-        _check(invocation, built)
+        if _takes_kv(invocation.config):
+            _check(await build_blocks(out, kdn, kids))
         out.say(f"\n> {FIRST_QUESTION}\n")
         question = Question(text=FIRST_QUESTION, model=await served_model(client), max_tokens=64)
         answer = await ask(client.endpoint, question, lambda piece: out.say(piece, end=""))
@@ -55,11 +56,14 @@ async def _filled(invocation: Invocation) -> tuple[Answer, dict[str, str]]:
         return answer, await titles(client, answer.way.knowledge)
 
 
-def _check(invocation: Invocation, built: Built) -> None:
-    """Raises CacheRouteError where engines could take KV and none could be built."""
-    takes_kv = any(engine.kind == "embedded" and engine.kv_store for engine in invocation.config.engine.values())
-    if takes_kv and not built.artifacts:
-        raise CacheRouteError(f"no KV could be built: {'; '.join(built.reasons) or 'no engine was there'}")
+def _takes_kv(config: Config) -> bool:
+    return any(engine.kind == "embedded" and engine.kv_store for engine in config.engine.values())
+
+
+def _check(built: Built) -> None:
+    """Raises UpstreamFailed where no KV at all could be built."""
+    if not built.artifacts:
+        raise UpstreamFailed(f"no KV could be built: {'; '.join(built.reasons)}")
 
 
 def _console(invocation: Invocation) -> int:

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import shlex
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from cacheroute.address import base_url
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.progress import shown
+from cacheroute.errors import Unavailable
 from cacheroute.formation import External, Formation, form
 from stack import procfile
 from stack.conductor import Conductor, UpReport
@@ -17,6 +19,9 @@ from stack.prober import Prober
 
 PROCFILE = Path(__file__).parents[2] / "Procfile"
 """What runs; beside our packages, as in the source tree."""
+
+KNOWN_AFTER_RENEWALS = 6
+"""An instance is known to its proxy, the proxy to the scheduler, the scheduler to the KDNs: a renewal each, doubled."""
 
 
 def up(invocation: Invocation, only: Sequence[str]) -> None:
@@ -39,8 +44,8 @@ async def bring_up(invocation: Invocation, only: Sequence[str] = ()) -> UpReport
         invocation.out.note(f"{name} runs by an older configuration; `{stop_command(invocation)}` and `up` change that")
     if report.failed:
         raise StackError(*_failures(invocation, report))
-    if invocation.out.as_json:
-        return report
+    if any(service.name in wanted for service in formation.services if service.entry == "instance"):
+        await _until_served(invocation)
     if report.attached and not report.started:
         invocation.out.say(f"CacheRoute runs already: {len(report.running_before)} processes are ready.")
     else:
@@ -87,6 +92,22 @@ async def _check_externals(externals: Sequence[External]) -> None:
         if not verdict.ok
     ]:
         raise StackError(*missing)
+
+
+async def _until_served(invocation: Invocation) -> None:
+    """Waits until the leases have gone round: all is ready then, and everybody knows everybody.
+
+    Raises Unavailable if a model is not served, or a KDN sees no instance, after a few renewals.
+    """
+    deadline_s = time.monotonic() + KNOWN_AFTER_RENEWALS * invocation.config.scheduler.lease_renew_s
+    async with invocation.client() as client:
+        while not (
+            (await client.status())["ready"]
+            and all([(await kdn.status())["instances"] for kdn in client.kdns.values()])
+        ):
+            if time.monotonic() > deadline_s:
+                raise Unavailable("all processes are ready, but no model is served: see `cacheroute status`")
+            await asyncio.sleep(0.05)
 
 
 def _facts(report: UpReport) -> dict[str, object]:
