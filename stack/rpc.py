@@ -110,7 +110,8 @@ class SupervisorClient:
         try:
             return xmlrpc.client.loads(response.content)[0][0]
         except xmlrpc.client.Fault as fault:
-            raise Refused(f"supervisord refuses {method}{arguments}: {fault.faultString}") from None
+            about = " ".join([method, *(str(each) for each in arguments if isinstance(each, str))])
+            raise Refused(f"supervisord refuses {about}: {fault.faultString}") from None
 
 
 def _process(info: dict[str, Any]) -> Process:

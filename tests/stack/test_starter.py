@@ -61,7 +61,7 @@ async def test_a_command_that_does_not_exist_fails_by_name(bench: Bench) -> None
     service = bench.service("engine")
     plan = Plan(str(bench.root), (Entry("engine", "no-such-command --now", 1),), (service,))
     report = await bench.conductor().up(plan)
-    assert "no-such-command" in report.failed["engine"]
+    assert report.failed["engine"].endswith("startProcess engine: NO_FILE: can't find command 'no-such-command'")
 
 
 async def test_awkward_words_and_values_reach_the_process_as_they_are(bench: Bench) -> None:
