@@ -9,6 +9,8 @@ class KdnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quota_mb: int = 20_000
     """Bytes of artifacts kept on disk; the least recently used go first."""
     build_timeout_s: float = 300.0
+    store_wait_s: float = 10.0
+    """Of a build: longest wait for the next chunk that an engine computed to appear in its kv store."""
     inject_timeout_s: float = 30.0
     max_injections: int = 4
     max_waiting: int = 64

@@ -1,4 +1,8 @@
-"""The KDN's edge: knowledge in and out, artifacts, injection."""
+"""The KDN's edge: knowledge in and out, artifacts, injection.
+
+Two answers are values of `knowledge` as they stand: `GET /v1/changes?epoch=&since=&limit=` is one page of
+`knowledge.changes.Changes` in msgpack (its vectors are bytes), `POST /v1/search` is `knowledge.match.Matches`.
+"""
 
 from typing import Literal
 
@@ -25,8 +29,13 @@ class BlockInfo(Struct, frozen=True, kw_only=True):
     ordinal: int
     chars: int
     collection: str
+    tokens: int = 0
+    """As counted when it was cut: an estimate."""
+    version: str = ""
     artifacts: tuple[str, ...] = ()
     """Ids of the artifacts that begin with or hold this block."""
+    text: str | None = None
+    """Only in `GET /v1/blocks/{kid}`."""
 
 
 class AddedDocument(Struct, frozen=True, kw_only=True):
@@ -37,6 +46,29 @@ class AddedDocument(Struct, frozen=True, kw_only=True):
     removed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What was changed or noticed on the way, e.g. control tokens that were neutralised."""
+
+
+class DeletedDocument(Struct, frozen=True, kw_only=True):
+    """`DELETE /v1/documents?source=[&collection=]`: what went with it."""
+
+    source: str
+    collection: str
+    kids: tuple[str, ...]
+    artifacts: tuple[str, ...]
+    """Those that held a text that no document has any more."""
+    purged: dict[str, int]
+    """Chunks taken out, by kv store."""
+    notes: tuple[str, ...] = ()
+    """Kv stores that could not be asked: what they hold stays until they evict it."""
+
+
+class SearchBlocks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/search` of a KDN: what it would find by itself."""
+
+    query: str
+    k: int = 3
+    collections: tuple[str, ...] | None = None
+    """None: all."""
 
 
 class Artifact(Struct, frozen=True, kw_only=True):
@@ -50,6 +82,8 @@ class Artifact(Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]
     nbytes: int
     created_at: str = ""
+    last_used: str = ""
+    """Wall clock, ISO 8601, for people."""
     hits: int = 0
     pinned: bool = False
 
@@ -63,7 +97,7 @@ class BuildRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class BuildResult(Struct, frozen=True, kw_only=True):
-    """`artifact` is None where nothing could be built; `reason` says why, or that it was there already."""
+    """`reason` is `built`, `present` (it was there already), or why `artifact` is None."""
 
     fingerprint: str
     instance: str
@@ -83,6 +117,26 @@ class FindArtifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class FoundArtifact(Struct, frozen=True, kw_only=True):
     artifact: Artifact | None
     reason: str
+
+
+class Pin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/artifacts/{id}/pin`: a pinned artifact is not evicted for others."""
+
+    pinned: bool = True
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """`POST /v1/artifacts/{id}/verify`. One that is not `ok` has been dropped; `why` says what was wrong."""
+
+    artifact_id: str
+    ok: bool
+    why: str = ""
+
+
+class Purged(Struct, frozen=True, kw_only=True):
+    store: str
+    keys: int
+    """How many chunks were there."""
 
 
 class InjectRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

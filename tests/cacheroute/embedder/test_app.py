@@ -57,6 +57,12 @@ async def until_healthy(session, url):
         await asyncio.sleep(0.02)
 
 
+async def until_refused(client, texts):
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(client.embed(texts, "query"), 0.05)
+
+
 async def test_it_is_not_healthy_until_the_model_is_there_but_it_answers(config, model):
     async with running(config, plane(config, model.load)) as (session, url, client):
         async with session.get(f"{url}/health") as response:
@@ -150,9 +156,7 @@ async def test_a_full_queue_is_a_429_that_says_when_to_come_back(config):
         texts = [f"t{n}" for n in range(BATCH_TEXTS)]
         held = [asyncio.create_task(client.embed(texts, "passage")) for _ in range(2)]
         with pytest.raises(Overloaded) as refused:
-            while True:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(client.embed(texts, "query"), 0.05)
+            await until_refused(client, texts)
         assert refused.value.retry_after_s >= 1
         model.loaded.set()
         assert [len(rows) for rows in await asyncio.gather(*held)] == [BATCH_TEXTS, BATCH_TEXTS]

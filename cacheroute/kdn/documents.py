@@ -1,0 +1,157 @@
+"""Knowledge in and out of one KDN: parse, cut, embed, register; and what knowledge's own errors are over HTTP."""
+
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
+from cacheroute.embedding_client import EmbeddingClient
+from cacheroute.errors import BadRequest, NotFound, TooLarge, UpstreamFailed
+from cacheroute.kdn.worker import Worker
+from cacheroute.wire.kdn import AddDocument, AddedDocument, BlockInfo, SearchBlocks
+from knowledge import errors
+from knowledge.changes import Changes, Cursor
+from knowledge.cut import Budget, draft
+from knowledge.document import Block, Draft, document_id
+from knowledge.library import Deletion, Library, Registration, Stats
+from knowledge.match import Gate, Limits, Matches
+from knowledge.parse import compose
+from knowledge.search import search
+
+_EVERY = 1_000_000
+
+
+class Documents:
+    """The library behind a worker thread, with the embedder. `stats` are as of the last change here."""
+
+    def __init__(self, library: Library, worker: Worker, embedder: EmbeddingClient, block_tokens: int) -> None:
+        self._library = library
+        self._worker = worker
+        self._embedder = embedder
+        self._budget = Budget(block_tokens)
+        self.stats: Stats = library.stats()
+
+    async def add(self, document: AddDocument) -> tuple[AddedDocument, Registration]:
+        """Registers a document, in place of what had its source before.
+
+        Raises BadRequest, TooLarge for the document; Unavailable, Overloaded where the embedder cannot help.
+        """
+        with _named():
+            cut, notes = await self._worker.run(_cut, document, self._budget)
+            if await self._worker.run(self._library.is_current, cut):
+                registered = _unchanged(cut)
+            else:
+                vectors = await self._embedder.embed([passage.embedded for passage in cut.passages], "passage")
+                registered = await self._worker.run(self._library.register, cut, vectors)
+        await self._count()
+        added = AddedDocument(
+            source=cut.document.source,
+            title=cut.document.title,
+            status="added" if registered.status == "created" else registered.status,
+            kids=tuple(block.kid for block in cut.blocks),
+            removed=registered.removed,
+            notes=notes,
+        )
+        return added, registered
+
+    async def delete(self, source: str, collection: str | None) -> tuple[str, Deletion]:
+        """Removes a document: its collection, and what became of its kids. Raises NotFound, BadRequest."""
+        collection = collection or await self._collection_of(source)
+        with _named():
+            deletion = await self._worker.run(self._library.delete, document_id(collection, source))
+        await self._count()
+        return collection, deletion
+
+    async def blocks(self, source: str | None = None, collection: str | None = None) -> list[Block]:
+        """All blocks, or a source's, or a collection's, in order."""
+        return await self._worker.run(self._blocks, source, collection)
+
+    async def block(self, kid: str) -> Block:
+        """Raises NotFound."""
+        found = await self._worker.run(self._library.blocks, [kid])
+        if kid not in found:
+            raise NotFound(f"there is no knowledge block {kid!r}")
+        return found[kid]
+
+    async def known(self, kids: Iterable[str]) -> frozenset[str]:
+        """Those of `kids` that some document has."""
+        return frozenset(await self._worker.run(self._library.blocks, tuple(kids)))
+
+    async def changes(self, cursor: Cursor | None, limit: int) -> Changes:
+        return await self._worker.run(self._library.changes, cursor, limit)
+
+    async def search(self, asked: SearchBlocks) -> Matches:
+        """What this KDN alone would find for a question."""
+        vector = await self._embedder.embed([asked.query], "query")
+        visible = None if asked.collections is None else frozenset(asked.collections)
+        with _named():
+            return await self._worker.run(
+                search, self._library.shelf, asked.query, vector, Gate(), Limits(max_blocks=asked.k), visible
+            )
+
+    async def _count(self) -> None:
+        self.stats = await self._worker.run(self._library.stats)
+
+    async def _collection_of(self, source: str) -> str:
+        collections = sorted({block.collection for block in await self.blocks(source)})
+        if not collections:
+            raise NotFound(f"there is no document with source {source!r}")
+        if len(collections) > 1:
+            raise BadRequest(f"{source!r} is in several collections, say which: {', '.join(collections)}")
+        return collections[0]
+
+    def _blocks(self, source: str | None, collection: str | None) -> list[Block]:
+        visible = None if collection is None else frozenset([collection])
+        return [
+            block
+            for record in self._library.list(visible, limit=_EVERY)
+            if source is None or record.source == source
+            for block in self._library.show(record.document_id)[1]
+        ]
+
+
+def block_info(block: Block, artifacts: Iterable[str], *, with_text: bool = False) -> BlockInfo:
+    return BlockInfo(
+        kid=block.kid,
+        source=block.source,
+        title=block.title,
+        ordinal=block.ordinal,
+        chars=len(block.text),
+        collection=block.collection,
+        tokens=block.tokens,
+        version=block.version,
+        artifacts=tuple(artifacts),
+        text=block.text if with_text else None,
+    )
+
+
+def _cut(document: AddDocument, budget: Budget) -> tuple[Draft, tuple[str, ...]]:
+    """The document cut, and what to tell whoever registers it."""
+    parsed = compose(
+        document.text,
+        source=document.source,
+        title=document.title or None,
+        version=document.version,
+        collection=document.collection,
+        tags=document.tags,
+    )
+    notes = (f"made harmless: {', '.join(parsed.neutralised)}",) if parsed.neutralised else ()
+    return draft(parsed.document, budget), notes
+
+
+def _unchanged(cut: Draft) -> Registration:
+    kids = tuple(block.kid for block in cut.blocks)
+    return Registration(cut.document.id, "unchanged", (), (), kids, ())
+
+
+@contextmanager
+def _named() -> Generator[None]:
+    """Knowledge's errors as HTTP has them. Those of the catalogue file are the worker's."""
+    try:
+        yield
+    except errors.TooLarge as error:
+        raise TooLarge(str(error)) from error
+    except (errors.DocumentError, errors.BudgetTooSmall) as error:
+        raise BadRequest(str(error)) from error
+    except errors.UnknownDocument as error:
+        raise NotFound(str(error)) from error
+    except errors.EmbeddingError as error:
+        raise UpstreamFailed(f"the embedder's vectors cannot be used: {error}") from error

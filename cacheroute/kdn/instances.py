@@ -1,0 +1,71 @@
+"""The instances that KV is built on: which of them, and the two calls that are made to them.
+
+Their addresses come from the lease's grant and from nowhere else.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from cacheroute.errors import Unavailable, UpstreamFailed
+from cacheroute.wire.control import InstanceRecord
+from cacheroute.wire.kdn import Head, HeadRequest, PrefillRequest, Rendering
+
+S = TypeVar("S", bound=Struct)
+
+
+def why_not(instance: InstanceRecord, stores: Collection[str]) -> str:
+    """Why no KV can be built on this instance; empty if it can. Pure."""
+    if instance.engine.no_kv_reason:
+        return instance.engine.no_kv_reason
+    if not instance.ready:
+        return instance.why or "it is not ready"
+    if instance.kv_store is None:
+        return "it has no kv store"
+    if instance.kv_store not in stores:
+        return f"its kv store {instance.kv_store!r} is not in this KDN's configuration"
+    return ""
+
+
+def one_a_fingerprint(instances: Iterable[InstanceRecord], stores: Collection[str]) -> dict[str, InstanceRecord]:
+    """For each fingerprint, the instance to build on: the least busy one, by name where several are. Pure."""
+    chosen: dict[str, InstanceRecord] = {}
+    for instance in sorted(instances, key=lambda each: (each.load.inflight, each.name)):
+        if not why_not(instance, stores):
+            chosen.setdefault(instance.engine.fingerprint.id, instance)
+    return dict(sorted(chosen.items()))
+
+
+class InstanceClient:
+    """Calls to instances' control planes. Raises UpstreamFailed, Unavailable."""
+
+    def __init__(self, session: aiohttp.ClientSession, token: str) -> None:
+        self._session = session
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    async def head(self, instance: InstanceRecord, texts: Sequence[str], rendering: Rendering) -> Head:
+        """The token ids of these texts as a prompt's head, by the instance's own tokenizer and template."""
+        return await self._post(instance, "/v1/kv/head", HeadRequest(texts=tuple(texts), rendering=rendering), Head)
+
+    async def prefill(self, instance: InstanceRecord, token_ids: Sequence[int]) -> None:
+        """Has the engine compute these ids, after which it stores their chunks."""
+        await self._post(instance, "/v1/kv/prefill", PrefillRequest(token_ids=tuple(token_ids)), Struct)
+
+    async def _post(self, instance: InstanceRecord, path: str, body: Struct, kind: type[S]) -> S:
+        try:
+            async with self._session.post(
+                instance.control_url + path, data=msgspec.json.encode(body), headers=self._headers
+            ) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(f"{instance.name}: {str(error) or type(error).__name__}") from error
+        if response.status != 200:
+            why = f"{instance.name} answered {path} with HTTP {response.status}: "
+            raise UpstreamFailed(why + answer[:300].decode(errors="replace"))
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except msgspec.DecodeError as error:
+            raise UpstreamFailed(f"{instance.name} answered {path} with something else: {error}") from error

@@ -1,0 +1,35 @@
+"""A scheduler's control plane as a KDN sees it: takes leases, grants a directory, remembers every renewal."""
+
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from cacheroute.service import Guard, Plane, json_response, plane_app, read_struct
+from cacheroute.telemetry import Metrics
+from cacheroute.wire.control import Grant, InstanceRecord, KdnRecord
+
+
+@dataclass
+class FakeScheduler:
+    port: int
+    token: str
+    instances: tuple[InstanceRecord, ...] = ()
+    renew_s: float = 0.02
+    records: list[KdnRecord] = field(default_factory=list)
+
+    @property
+    def last(self) -> KdnRecord:
+        return self.records[-1]
+
+    def plane(self) -> Plane:
+        app = plane_app(Guard(token=self.token), Metrics("fake"))
+        app.router.add_put("/v1/leases/kdn/{name}", self._renew)
+        app.router.add_delete("/v1/leases/kdn/{name}", self._leave)
+        return Plane("127.0.0.1", self.port, app)
+
+    async def _renew(self, request: web.Request) -> web.Response:
+        self.records.append(await read_struct(request, KdnRecord))
+        return json_response(Grant(ttl_s=1.0, renew_s=self.renew_s, instances=self.instances))
+
+    async def _leave(self, request: web.Request) -> web.Response:
+        return json_response({"ok": True})

@@ -1,0 +1,152 @@
+"""Everything around one real KDN: a real Valkey, the real embedder role with a hash for a model, a fake scheduler and
+fake instances. The KDN can be stopped and started again.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from fakes.fake_instance import FakeInstance
+from fakes.fake_scheduler import FakeScheduler
+from fakes.hash_embedder import HashEmbedder
+from fakes.ports import free_ports
+from fakes.roles import until
+from fakes.valkey import Valkey
+
+from cacheroute import tokens
+from cacheroute.config import Config, Paths
+from cacheroute.embedder.app import plane as embedder_plane
+from cacheroute.embedder.config import EmbedderConfig
+from cacheroute.kdn.app import planes
+from cacheroute.kdn.config import KdnConfig
+from cacheroute.kvstore.store import KvStore
+from cacheroute.scheduler.config import SchedulerConfig
+from cacheroute.service import serving
+
+
+class HashModel(HashEmbedder):
+    name = "hash"
+
+    @classmethod
+    def load(cls, config: EmbedderConfig) -> "HashModel":
+        return cls()
+
+
+class KdnWorld:
+    """`call` speaks to the KDN with the control token; `store` looks into its kv store past it."""
+
+    def __init__(self, tmp_path: Path, *, stores: int = 1, maxmemory_mb: int = 256, **kdn: Any) -> None:
+        self.state_dir = tmp_path / "state"
+        self.data_dir = tmp_path / "data"
+        self.tokens = tokens.ensure(self.state_dir)
+        ports = free_ports(3)
+        names = [f"kv-{number}" for number in range(1, stores + 1)]
+        self.valkeys = {
+            name: Valkey(self.state_dir, self.tokens, name=name, maxmemory_mb=maxmemory_mb) for name in names
+        }
+        self.config = Config(
+            paths=Paths(state=str(self.state_dir), data=str(self.data_dir)),
+            scheduler=SchedulerConfig(control_port=ports[0]),
+            embedder=EmbedderConfig(port=ports[1]),
+            kdn={"kdn-1": KdnConfig(port=ports[2], **kdn)},
+            kvstore={name: valkey.config for name, valkey in self.valkeys.items()},
+        )
+        self.stores = {
+            name: KvStore(name, valkey.config, self.tokens, self.state_dir) for name, valkey in self.valkeys.items()
+        }
+        self.scheduler = FakeScheduler(ports[0], self.tokens.control)
+        self.url = f"http://127.0.0.1:{ports[2]}"
+        self.session: aiohttp.ClientSession
+        self._stack = AsyncExitStack()
+        self._kdn = AsyncExitStack()
+
+    @property
+    def valkey(self) -> Valkey:
+        return self.valkeys["kv-1"]
+
+    @property
+    def store(self) -> KvStore:
+        return self.stores["kv-1"]
+
+    async def __aenter__(self) -> "KdnWorld":
+        for name, valkey in self.valkeys.items():
+            self._stack.enter_context(valkey)
+            self._stack.push_async_callback(self.stores[name].close)
+        headers = {"Authorization": f"Bearer {self.tokens.control}"}
+        self.session = await self._stack.enter_async_context(aiohttp.ClientSession(headers=headers))
+        around = [self.scheduler.plane(), embedder_plane(self.config, HashModel.load)]
+        await self._stack.enter_async_context(serving(around, drain_s=0.1))
+        await self.start_kdn()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop_kdn()
+        await self._stack.aclose()
+
+    async def start_kdn(self) -> None:
+        await self._kdn.enter_async_context(serving(await planes(self.config, "kdn-1"), drain_s=0.1))
+        known = len(self.scheduler.records)
+        await until(lambda: len(self.scheduler.records) > known)
+
+    async def stop_kdn(self) -> None:
+        await self._kdn.aclose()
+
+    async def add_instance(self, **dials: Any) -> FakeInstance:
+        """One more instance, known to the KDN by its lease."""
+        dials.setdefault("store", self.store)
+        number = len(self.scheduler.instances) + 1
+        instance = FakeInstance(token=self.tokens.control, name=f"instance-{number}", **dials)
+        await self._stack.enter_async_context(serving([instance.plane()], drain_s=0.1))
+        self.scheduler.instances += (instance.record,)
+        await self.renewed()
+        return instance
+
+    async def renewed(self) -> None:
+        """Two renewals later: what the scheduler knew at the first has been granted."""
+        known = len(self.scheduler.records)
+        await until(lambda: len(self.scheduler.records) > known + 1)
+
+    async def call(self, method: str, path: str, body: Any = None, **params: Any) -> tuple[int, Any]:
+        """(status, JSON)."""
+        data = None if body is None else msgspec.json.encode(body)
+        async with self.session.request(method, self.url + path, data=data, params=params) as answer:
+            return answer.status, msgspec.json.decode(await answer.read())
+
+    async def ok(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+        """The JSON of a call that must succeed."""
+        status, answer = await self.call(method, path, body, **params)
+        assert status == 200, answer
+        return answer
+
+    async def add(self, source: str, text: str, **fields: Any) -> str:
+        """Registers a document of one block; returns its kid."""
+        added = await self.ok("POST", "/v1/documents", {"source": source, "text": text, **fields})
+        (kid,) = added["kids"]
+        return kid
+
+    async def build(self, *kids: str, **fields: Any) -> list[dict[str, Any]]:
+        return await self.ok("POST", "/v1/artifacts", {"kids": kids, **fields})
+
+    async def built(self, *kids: str) -> dict[str, Any]:
+        """The one artifact of a build that must succeed."""
+        (result,) = await self.build(*kids)
+        assert result["artifact"], result
+        return result["artifact"]
+
+    async def inject(self, artifact_id: str, store: str = "kv-1") -> tuple[int, Any]:
+        body = {"request_id": "r", "artifact_id": artifact_id, "store": store}
+        return await self.call("POST", "/v1/inject", body)
+
+
+@asynccontextmanager
+async def kdn_world(tmp_path: Path, **settings: Any) -> AsyncGenerator[KdnWorld]:
+    async with KdnWorld(tmp_path, **settings) as world:
+        yield world
+
+
+def text_of(words: int, topic: str) -> str:
+    """A text of so many words that no other topic has."""
+    return " ".join(f"{topic}{number}" for number in range(words))
