@@ -83,7 +83,7 @@ def search(invocation: Invocation, query: str, k: int) -> None:
                 match.tokens,
                 match.reason,
             )
-            for match in matches.considered
+            for match in matches.considered[:k]
         ),
         right=("SCORE", "WORDS", "MEANING", "TOKENS"),
     )

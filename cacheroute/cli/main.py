@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from cacheroute.cli.binding import command
 from cacheroute.cli.output import Output
+from cacheroute.cli.words import problems_of
 from cacheroute.verbs import GROUPS, PANELS, ROLES, VERBS
 
 HANDLERS: Mapping[str, str] = MappingProxyType(
@@ -86,10 +87,11 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: the flush at exit is quiet
         return 1
-    except _expected() as error:
-        out.error(
-            _lines(error), kind=getattr(error, "kind", "server_error"), code=getattr(error, "error_code", "failed")
-        )
+    except (ExceptionGroup, *_expected()) as error:
+        if isinstance(error, ExceptionGroup) and error.split(_expected())[1] is not None:
+            raise
+        kind, code = getattr(error, "kind", "server_error"), getattr(error, "error_code", "failed")
+        out.error(problems_of(error), kind=kind, code=code)
         return 1
     return code if isinstance(code, int) else 0
 
@@ -115,7 +117,3 @@ def _expected() -> tuple[type[Exception], ...]:
     from stack.errors import StackError
 
     return CacheRouteError, StackError, KnowledgeError, OSError
-
-
-def _lines(error: Exception) -> list[str]:
-    return list(getattr(error, "problems", ())) or [str(error)]

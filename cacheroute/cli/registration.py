@@ -11,6 +11,7 @@ import typer
 import knowledge
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.selection import chosen_kdn, find_blocks
+from cacheroute.cli.words import problems_of
 from cacheroute.client import Kdn
 from cacheroute.errors import BadRequest, NotFound
 from cacheroute.sanitise import for_line
@@ -119,7 +120,7 @@ def _read(
                 document = parse(str(file), file.read_bytes(), source=name, title=title, collection=collection)
                 documents.append(document.document)
         except (DocumentError, NotFound, OSError) as error:
-            failures.append(str(error))
+            failures += problems_of(error)
     return documents, failures
 
 

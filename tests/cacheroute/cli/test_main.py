@@ -127,6 +127,19 @@ def test_every_problem_of_a_stack_is_a_line(monkeypatch: pytest.MonkeyPatch, cap
     assert len(capfd.readouterr().err.splitlines()) == 2
 
 
+def test_problems_that_came_together_are_all_named(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    both = ExceptionGroup("two", [Unavailable("no engine"), ExceptionGroup("one", [FileNotFoundError(2, "None", "f")])])
+    assert _raises(monkeypatch, both) == 1
+    assert capfd.readouterr().err.splitlines() == ["cacheroute: no engine", "cacheroute: f: none"]
+
+
+def test_a_defect_among_them_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ExceptionGroup):
+        _raises(monkeypatch, ExceptionGroup("two", [Unavailable("no engine"), ZeroDivisionError()]))
+
+
 def test_foreign_escape_sequences_in_an_error_do_not_reach_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,10 @@
+"""Errors in words: one line for each thing that an operator should know."""
+
+
+def problems_of(error: Exception) -> list[str]:
+    """The lines of an expected error; a file's error begins with the file, a group's are those of its members."""
+    if isinstance(error, ExceptionGroup):
+        return [line for member in error.exceptions for line in problems_of(member)]
+    if isinstance(error, OSError) and error.filename is not None:
+        return [f"{error.filename}: {(error.strerror or str(error)).lower()}"]
+    return list(getattr(error, "problems", ())) or [str(error) or type(error).__name__]
