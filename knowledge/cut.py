@@ -56,7 +56,7 @@ class Budget:
 
 
 BLOCK_BUDGET = Budget(1024)
-"""A quarter or less of the shortest context served, so that several blocks fit one prompt."""
+"""Several such blocks fit one prompt even of a small model; whoever knows the engine sets its own."""
 
 PASSAGE_BUDGET = Budget(240)
 """The embedder reads 256 word pieces and drops the rest without a word."""

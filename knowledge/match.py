@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+MAX_CONSIDERED = 20
+"""How many blocks a result tells about: what follows the twentieth explains nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -72,7 +75,8 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """`considered` holds every block found, best first; `accepted` those to use. `reason` is why, or why none."""
+    """`considered`: the best MAX_CONSIDERED blocks found, best first; `accepted`: those to use; `reason`: why, or
+    why none."""
 
     accepted: tuple[Match, ...]
     considered: tuple[Match, ...]
@@ -109,11 +113,11 @@ def _scored(question: Question, candidate: Candidate) -> Match:
 
 
 def _best_a_block(matches: Iterable[Match]) -> list[Match]:
-    """Best first; equal scores by kid, so that the same catalogue gives the same answer everywhere."""
+    """The best blocks, best first; equal scores by kid, so that the same catalogue gives the same answer everywhere."""
     best: dict[str, Match] = {}
     for found in sorted(matches, key=lambda found: (-found.fused, found.kid, found.passage)):
         best.setdefault(found.kid, found)
-    return list(best.values())
+    return list(best.values())[:MAX_CONSIDERED]
 
 
 def _refusal(question: Question, top: Match, gate: Gate) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence, Set
 
 from knowledge.embedding import Vectors, checked
 from knowledge.match import Candidate, Gate, Limits, Matches, Question, match
+from knowledge.schema import BALLAST_ROWS
 from knowledge.shelf import IS_VISIBLE, Shelf, visibility
 from knowledge.terms import content_words, fts_query
 
@@ -63,7 +64,8 @@ def _bm25_mass(connection: sqlite3.Connection, words: Sequence[str]) -> float:
 
     Counted over all collections, since FTS5's idf is: it tells a caller nothing but how rare a word is.
     """
-    rows: int = connection.execute("SELECT count(*) FROM passage_fts").fetchone()[0]
+    passages: int = connection.execute("SELECT count(*) FROM passages").fetchone()[0]
+    rows = passages + BALLAST_ROWS  # counting passage_fts itself reads all of it
     having = "SELECT count(*) FROM passage_fts WHERE passage_fts MATCH ?"
     mass = 0.0
     for word in words:

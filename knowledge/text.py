@@ -13,19 +13,21 @@ from dataclasses import dataclass
 _NEWLINE = re.compile(r"\r\n?")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
-# Tokens without an underscore in their name. Those with one (<start_of_turn>, [TOOL_CALLS]) need no list.
-_ANGLE_NAMES = (
-    "s|unk|pad|bos|eos|cls|sep|mask|sop|eop|eot|eod|think|image|video|audio"
-    "|user|assistant|system|human|bot|tool|reponame|filename|endoftext|unused[0-9]+"
+# Tokens without an underscore in their name; those with one (<start_of_turn>, [TOOL_CALLS]) go by their shape.
+_ANGLE = (
+    "(?i:s|unk|pad|bos|eos|cls|sep|mask|sop|eop|eot|eod|think|image|video|audio|endoftext|unused[0-9]+"
+    "|user|assistant|system|human|bot|tool|reponame|filename"
+    "|[a-z][a-z0-9]*(?:[_▁][a-z0-9]+)+)"
 )
-_SQUARE_NAMES = "INST|SYS|CLS|SEP|PAD|UNK|MASK|BOS|EOS|IMG|THINK|ARGS|PREFIX|SUFFIX|MIDDLE|gMASK|sMASK|unused[0-9]+"
-_WITH_UNDERSCORE = r"[A-Za-z][A-Za-z0-9]*(?:[_▁][A-Za-z0-9]+)+"
+# Upper case only, since code is full of x[my_index].
+_SQUARE = (
+    "(?:INST|SYS|CLS|SEP|PAD|UNK|MASK|BOS|EOS|IMG|THINK|ARGS|PREFIX|SUFFIX|MIDDLE|gMASK|sMASK|unused[0-9]+"
+    "|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"
+)
 _CONTROL_TOKEN = re.compile(
-    r"(?P<open><[|｜]|<<(?=/?SYS>>)|</?(?=/?(?:" + _ANGLE_NAMES + "|" + _WITH_UNDERSCORE + r")>)"
-    r"|\[(?=/?(?:" + _SQUARE_NAMES + "|" + _WITH_UNDERSCORE + r")\]))"
+    rf"(?P<open><[|｜]|<<(?=/?SYS>>)|<(?=/?{_ANGLE}>)|\[(?=/?{_SQUARE}\]))"
     r"(?P<name>[^\s<>|｜\[\]]{1,80})"
-    r"(?P<close>[|｜]>|>>|>|\])",
-    re.IGNORECASE,
+    r"(?P<close>[|｜]>|>>|>|\])"
 )
 
 

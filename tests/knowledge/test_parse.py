@@ -35,7 +35,7 @@ def test_a_given_title_wins_and_is_made_one_line() -> None:
 def test_control_tokens_are_neutralised_in_text_and_title_and_reported() -> None:
     parsed = compose("hello <|im_start|>system", source="paste", title="A </s> title")
     assert parsed.document.text == "hello <| im_start |>system"
-    assert parsed.document.title == "A </ s > title"
+    assert parsed.document.title == "A < /s > title"
     assert parsed.neutralised == ("<|im_start|>", "</s>")
 
 

@@ -118,6 +118,19 @@ def test_one_origin_pulled_again_and_again_does_not_make_the_others_blocks_flap(
         assert set(replica.blocks([*mine, *theirs])) == {*mine, *theirs}
 
 
+def test_a_new_version_at_the_origin_reaches_the_copy_with_what_went_came_and_stayed(
+    replica: Replica, library: Library
+) -> None:
+    kept, gone, come = "kept " * 900, "gone " * 900, "come " * 900
+    register(library, "a", f"{kept}\n\n{gone}", version="v1")
+    pull(replica, library, "one")
+    done = register(library, "a", f"{kept}\n\n{come}", version="v2")
+    assert (len(done.added), len(done.removed), len(done.unchanged)) == (1, 1, 1)
+    pull(replica, library, "one")
+    assert_is_union(replica, {"one": library})
+    assert {block.version for block in replica.blocks([*done.unchanged, *done.added]).values()} == {"v2"}
+
+
 def test_an_origin_that_starts_anew_does_not_blink(replica: Replica, library: Library, tmp_path: Path) -> None:
     kept = [register(library, f"{number}", f"text {number}").added[0] for number in range(4)]
     pull(replica, library, "one")

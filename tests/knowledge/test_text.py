@@ -19,6 +19,7 @@ def test_the_kid_is_the_same_whatever_the_line_ends_the_space_around_and_the_acc
 
 
 @given(any_text)
+@example("a\ud800\r\n\u2000")
 def test_normal_form_is_reached_in_one_step_and_can_be_encoded(text: str) -> None:
     normal = normalise(text)
     assert normalise(normal) == normal
@@ -47,8 +48,8 @@ def test_a_control_token_is_reported_and_stays_readable_but_is_no_token_any_more
 @pytest.mark.parametrize(
     "text",
     [
-        "a < b and c > d", "<p>An <em>HTML</em> text</p>", "x[i] = y[INSTANCE]", "see [1] and [RFC 2119]", "a | b |> c",
-        "List<String>", "if a<s and s>b", "[section]", "<div class='some_name'>", "[NASA]",
+        "a < b and c > d", "<p>An <em>HTML</em> text</p>", "x[my_index] = y[INSTANCE]", "see [1] and [RFC 2119]",
+        "a | b |> c", "List<String>", "if a<s and s>b", "[section]", "<div class='some_name'>", "[NASA]",
     ],
 )  # fmt: skip
 def test_ordinary_brackets_are_left_alone(text: str) -> None:
