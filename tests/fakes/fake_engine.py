@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from cacheroute.errors import CacheRouteError, ContextOverflow
+from cacheroute.kvstore.store import KvStore
 from cacheroute.service import Plane, error_response, json_response
 from cacheroute.wire.engine import EngineInfo, Fingerprint
 
@@ -19,7 +20,10 @@ MODEL = "fake-model"
 
 @dataclass
 class FakeEngine:
-    """Dials and observations. `gate` holds answers back until it is set; `max_prompt_chars` is its context."""
+    """Dials and observations. `gate` holds answers back until it is set; `max_prompt_chars` is its context.
+
+    With a `store`, it puts made-up chunks of token-id prompts there, as an engine does that was asked to prefill.
+    """
 
     model: str = MODEL
     chunk_tokens: int = 16
@@ -29,6 +33,7 @@ class FakeEngine:
     break_after: int | None = None
     healthy: bool = True
     weights: str = "w1"
+    store: KvStore | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -93,6 +98,10 @@ class FakeEngine:
                 return error_response(_Chosen.of(self.status))
             if len(_prompt(body)) > self.max_prompt_chars:
                 return error_response(ContextOverflow("maximum context length exceeded"))
+            if self.store is not None and isinstance(body.get("prompt"), list):
+                keys = self.info.key_scheme.keys(body["prompt"])
+                await self.store.write([(key, key.encode() * 8) for key in keys])
+                return json_response({"choices": [{"text": "x"}], "usage": {"prompt_tokens": len(body["prompt"])}})
             if not body.get("stream"):
                 await self.gate.wait()
                 return json_response({"object": "chat.completion", "choices": [{"message": {"content": "ok"}}]})

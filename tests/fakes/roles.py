@@ -8,8 +8,10 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from fakes.fake_embedder import embedder_plane
 from fakes.fake_engine import FakeEngine
 from fakes.ports import free_ports
+from fakes.valkey import Valkey
 
 from cacheroute import tokens
 from cacheroute.config import Config, Paths, Security
@@ -17,8 +19,10 @@ from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.engine.config import EngineConfig
 from cacheroute.instance.app import planes as instance_planes
 from cacheroute.instance.config import InstanceConfig
+from cacheroute.kdn.app import planes as kdn_planes
 from cacheroute.kdn.config import KdnConfig
 from cacheroute.kvstore.config import KvStoreConfig
+from cacheroute.kvstore.store import KvStore
 from cacheroute.proxy.app import planes as proxy_planes
 from cacheroute.proxy.config import ProxyConfig
 from cacheroute.scheduler.app import planes as scheduler_planes
@@ -68,6 +72,7 @@ class Roles:
         self.session = session
         self.engines = {name: FakeEngine() for name in config.engine}
         self.token = tokens.ensure(config.paths.state_dir).control
+        self.valkey: Valkey | None = None
         self._up: dict[str, AsyncExitStack] = {}
 
     @property
@@ -109,10 +114,37 @@ class Roles:
 
         await until(all_known)
 
+    async def until_kdns_know_instances(self) -> None:
+        async def all_known() -> bool:
+            seen = [await self.control("GET", "/debug/status", url=self.kdn_url(name)) for name in self.config.kdn]
+            return all(set(each["instances"]) == set(self.config.instance) for each in seen)
+
+        await until(all_known)
+
     async def control(self, method: str, path: str, body: Any = None, *, url: str = "") -> Any:
         headers = {"Authorization": f"Bearer {self.token}"}
         async with self.session.request(method, (url or self.control_url) + path, json=body, headers=headers) as answer:
             return msgspec.json.decode(await answer.read())
+
+    def kdn_url(self, name: str = "kdn-1") -> str:
+        return f"http://127.0.0.1:{self.config.kdn[name].port}"
+
+    async def learn(self, source: str, text: str, *, kdn: str = "kdn-1", build: bool = True, **facts: str) -> list[str]:
+        """Registers a document at a KDN, builds KV of each of its blocks, and waits until the scheduler knows it."""
+        added = await self.control(
+            "POST", "/v1/documents", {"source": source, "text": text, **facts}, url=self.kdn_url(kdn)
+        )
+        for kid in added["kids"] if build else ():
+            built = await self.control("POST", "/v1/artifacts", {"kids": [kid]}, url=self.kdn_url(kdn))
+            assert all(each["artifact"] for each in built), built
+
+        async def known() -> bool:
+            return (await self.chat(knowledge_ids=added["kids"], max_tokens=1))[0] == 200
+
+        await until(known)
+        for engine in self.engines.values():
+            engine.bodies.clear()
+        return added["kids"]
 
     async def chat(self, text: str = "hello", **fields: Any) -> tuple[int, dict[str, str], Any]:
         """(status, headers, JSON) of one chat request that is not streamed."""
@@ -123,11 +155,38 @@ class Roles:
     async def _planes(self, name: str) -> list[Plane]:
         if name in self.config.engine:
             return [self.engines[name].plane(self.config.engine[name].port)]
+        if name == "embedder":
+            return [embedder_plane(self.config.embedder.port)]
+        if name in self.config.kdn:
+            return await kdn_planes(self.config, name)
         if name in self.config.instance:
             return await instance_planes(self.config, name)
         if name in self.config.proxy:
             return await proxy_planes(self.config, name)
         return await scheduler_planes(self.config, name)
+
+
+@asynccontextmanager
+async def running_with_knowledge(config: Config) -> AsyncGenerator[Roles]:
+    """All roles of `config`; embedder and engines are fakes, and the engines put made-up chunks into a real kv store."""
+    secrets = tokens.ensure(config.paths.state_dir)
+    with Valkey(config.paths.state_dir, secrets) as valkey:
+        config = msgspec.structs.replace(config, kvstore={valkey.name: valkey.config})
+        store = KvStore(valkey.name, valkey.config, secrets)
+        async with aiohttp.ClientSession() as session:
+            roles = Roles(config, session)
+            roles.valkey = valkey
+            for engine in roles.engines.values():
+                engine.store = store
+            try:
+                await roles.start("embedder")
+                await roles.start_all()
+                await roles.start(*config.kdn)
+                await roles.until_kdns_know_instances()
+                yield roles
+            finally:
+                await roles.stop_all()
+                await store.close()
 
 
 @asynccontextmanager
