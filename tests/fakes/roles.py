@@ -168,7 +168,7 @@ class Roles:
 
 @asynccontextmanager
 async def running_with_knowledge(config: Config) -> AsyncGenerator[Roles]:
-    """All roles of `config`; embedder and engines are fakes, and the engines put made-up chunks into a real kv store."""
+    """All roles of `config`; embedder and engines are fakes, and the engines put made-up chunks into a real store."""
     secrets = tokens.ensure(config.paths.state_dir)
     with Valkey(config.paths.state_dir, secrets) as valkey:
         config = msgspec.structs.replace(config, kvstore={valkey.name: valkey.config})
