@@ -21,6 +21,7 @@ from cacheroute.engine.embedded.slab import KVSlab
 class LlamaModel:
     """`Model` for Llama architectures; every row of every result is the same however the work is cut."""
 
+    @torch.inference_mode()
     def __init__(self, reference: ReferenceModel) -> None:
         network = reference.network
         if not isinstance(network, LlamaForCausalLM):
@@ -29,11 +30,11 @@ class LlamaModel:
         if config.attention_bias or config.mlp_bias or config.hidden_act != "silu":
             raise ValueError("biases or another activation than SiLU")
         self.spec = replace(reference.spec, forward="llama-mkldnn" if packed else "llama-linear")
-        self._embedding = network.model.embed_tokens.weight
+        self._embedding = network.get_parameter("model.embed_tokens.weight")
         self._layers = [_Layer(layer, packed) for layer in network.model.layers]
-        self._norm = network.model.norm.weight
+        self._norm = network.get_parameter("model.norm.weight")
         self._eps = config.rms_norm_eps
-        self._head = Linear(network.lm_head.weight, packed)
+        self._head = Linear(network.lm_head.get_parameter("weight"), packed)
         self._cos, self._sin = _rotary_tables(network)
         self._heads = config.num_attention_heads
         self._scale = self.spec.head_dim**-0.5
@@ -104,19 +105,19 @@ class _Layer:
     __slots__ = ("down", "gate_up", "input_norm", "out", "post_norm", "qkv")
 
     def __init__(self, layer: nn.Module, packed: bool) -> None:
-        attention, mlp = layer.self_attn, layer.mlp
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self.input_norm = layer.input_layernorm.weight
-        self.post_norm = layer.post_attention_layernorm.weight
-        self.qkv = Linear(torch.cat([p.weight for p in projections]), packed)
-        self.out = Linear(attention.o_proj.weight, packed)
-        self.gate_up = Linear(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]), packed)
-        self.down = Linear(mlp.down_proj.weight, packed)
+        def linear(*names: str) -> Linear:
+            return Linear(torch.cat([layer.get_parameter(f"{name}.weight") for name in names]), packed)
+
+        self.input_norm = layer.get_parameter("input_layernorm.weight")
+        self.post_norm = layer.get_parameter("post_attention_layernorm.weight")
+        self.qkv = linear("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+        self.out = linear("self_attn.o_proj")
+        self.gate_up = linear("mlp.gate_proj", "mlp.up_proj")
+        self.down = linear("mlp.down_proj")
 
 
 def _rotary_tables(network: LlamaForCausalLM) -> tuple[torch.Tensor, torch.Tensor]:
     """cos and sin `[max_positions, 1, head_dim]` from transformers' own module, so its scalings hold."""
     positions = torch.arange(network.config.max_position_embeddings)[None]
-    with torch.inference_mode():
-        cos, sin = network.model.rotary_emb(torch.empty(0, dtype=torch.bfloat16), positions)
+    cos, sin = network.model.rotary_emb(torch.empty(0, dtype=torch.bfloat16), positions)
     return cos[0, :, None], sin[0, :, None]
