@@ -20,6 +20,7 @@ from cacheroute.engine.openai.backend import Backend
 from cacheroute.engine.openai.fields import Fields, wrong
 from cacheroute.engine.openai.messages import conversation
 from cacheroute.engine.openai.routes import OpenAIRoutes, check_model
+from cacheroute.engine.prepare import Progress
 from cacheroute.errors import CacheRouteError, ConfigError, Unavailable
 from cacheroute.service import Guard, Plane, json_response, plane_app, read_body
 from cacheroute.telemetry import Metrics, Stopwatch
@@ -94,7 +95,11 @@ class EngineRole:
     def _load(self) -> Backend:
         from cacheroute.engine.embedded.load import load_engine  # here: torch takes seconds to import
 
-        return load_engine(self._config, self._settings, self._tokens, self._counts)
+        return load_engine(self._config, self._settings, self._tokens, self._counts, self._preparing)
+
+    def _preparing(self, progress: Progress) -> None:
+        percent = f" ({100 * progress.done // progress.total} %)" if progress.total else ""
+        self._why = f"the model is being prepared: {progress.step}{percent}"
 
     def _ready(self) -> Backend:
         if self._backend is None:

@@ -23,7 +23,7 @@ from cacheroute.engine.embedded.prefix_cache import PrefixCache
 from cacheroute.engine.embedded.reference import load_reference
 from cacheroute.engine.embedded.text import TextSide
 from cacheroute.engine.metrics import EngineMetrics
-from cacheroute.engine.prepare import prepare
+from cacheroute.engine.prepare import Report, prepare
 from cacheroute.kvstore.config import KvStoreConfig
 from cacheroute.kvstore.link import Target
 from cacheroute.kvstore.store import socket_path, store_url
@@ -35,9 +35,11 @@ WRITE_S = 2.0
 """Longest wait for the store's next byte while storing: nobody waits for that."""
 
 
-def load_engine(config: Config, settings: EngineConfig, tokens: Tokens, metrics: EngineMetrics) -> EmbeddedEngine:
-    """Raises OSError, ValueError, RuntimeError or ImportError where the model cannot be had."""
-    prepared = prepare(settings.model, config.paths.data_dir)
+def load_engine(
+    config: Config, settings: EngineConfig, tokens: Tokens, metrics: EngineMetrics, report: Report
+) -> EmbeddedEngine:
+    """Raises ConfigError, OSError, ValueError, RuntimeError or ImportError where the model cannot be had."""
+    prepared = prepare(settings.model, config.paths.data_dir, report)
     threads = settings.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     model: Model = load_reference(prepared.path, prepared.weights_sha256)
