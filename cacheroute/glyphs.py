@@ -20,6 +20,7 @@ LOOKS: Mapping[State, Look] = MappingProxyType(
         State.WAIT: Look("○", "dim"),
         State.STARTING: Look("◐", "yellow"),
         State.READY: Look("●", "green"),
+        State.DEGRADED: Look("◍", "yellow"),
         State.DRAINING: Look("◑", "yellow"),
         State.STOPPED: Look("○", "dim"),
         State.FAILED: Look("✗", "red"),

@@ -37,12 +37,14 @@ class Output:
             sys.stderr.flush()
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
-        """A plain table; the columns named in `right` are aligned to the right, the last takes what is left."""
+        """A plain table, as wide as the terminal at most; the columns named in `right` are aligned to the right."""
         if self.as_json:
             return
         from cacheroute.cli.terminal import console, table
 
-        console().print(table(columns, rows, right=right))
+        screen = console()
+        for line in table(columns, rows, screen.width, right):
+            screen.print(line)
 
     def error(self, lines: Sequence[str], *, kind: str, code: str) -> None:
         """What went wrong: one line each on stderr, or one error object on stdout."""

@@ -31,14 +31,11 @@ class Progress:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         now_s = self._clock()
-        yield table(
-            ("PROCESS", "STATE", "SECONDS", "WHY"),
-            (
-                (name, state_cell(state), f"{now_s - since_s:.1f}" if state in _MOVING else "", why)
-                for name, (state, why, since_s) in self._rows.items()
-            ),
-            right=("SECONDS",),
+        rows = (
+            (name, state_cell(state), f"{now_s - since_s:.1f}" if state in _MOVING else "", why)
+            for name, (state, why, since_s) in self._rows.items()
         )
+        yield from table(("PROCESS", "STATE", "SECONDS", "WHY"), rows, options.max_width, ("SECONDS",))
         yield Text(f"{now_s - self._begun_s:.1f} s", style="dim")
 
 

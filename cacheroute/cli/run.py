@@ -24,7 +24,7 @@ FIRST_QUESTION = "How does CacheRoute decide whether knowledge goes to the model
 def run(invocation: Invocation, repeats: int) -> int | None:
     """Returns what the console returned, where one was opened. Raises CacheRouteError, StackError."""
     out = invocation.out
-    asyncio.run(bring_up(invocation))
+    bring_up(invocation)
     answer, names = asyncio.run(_filled(invocation))
     say_decision(out, answer, names)
     out.say()

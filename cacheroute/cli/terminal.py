@@ -1,40 +1,62 @@
-"""Rich, as we use it: no markup, no emoji, no guessing of highlights; glyph and word for every state."""
+"""What verbs print on terminals: plain tables that fit, states with glyph and word. No markup is read in anything."""
 
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from cacheroute import sanitise
 from cacheroute.glyphs import LOOKS
 from stack.events import State
 
-_PIPED_COLUMNS = 200
+_GAP = "  "
+_NARROWEST = 8
+_UNLIMITED = 10_000
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console for this process's stdout or stderr; wide where nobody's window sets the width."""
+    """A console for this process's stdout or stderr; as wide as need be where it is no terminal."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else max(_PIPED_COLUMNS, shutil.get_terminal_size().columns)
+    width = None if stream.isatty() else _UNLIMITED
     return Console(file=stream, markup=False, emoji=False, highlight=False, width=width)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> Table:
-    """Cells are plain text or rich Text; a cell is one line, and cut where it does not fit."""
-    built = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    numeric = set(right)
-    for column in columns:
-        last = column == columns[-1]
-        built.add_column(column, justify="right" if column in numeric else "left", no_wrap=True,
-                         overflow="ellipsis", ratio=1 if last and column not in numeric else None)  # fmt: skip
-    for row in rows:
-        built.add_row(*(cell if isinstance(cell, Text) else Text(sanitise.for_line(str(cell))) for cell in row))
-    return built
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], width: int, right: Iterable[str] = ()
+) -> list[Text]:
+    """One line a row, the titles first. Cells are foreign text, or rich Text. Where the lines are wider than `width`,
+    the widest columns are cut, those aligned to the right (figures) never.
+    """
+    cells = [[_cell(cell) for cell in row] for row in ([Text(title, "bold") for title in columns], *rows)]
+    numeric = {columns.index(column) for column in right}
+    widths = [max(cell.cell_len for cell in column) for column in zip(*cells, strict=True)]
+    flexible = [index for index in range(len(columns)) if index not in numeric and widths[index] > _NARROWEST]
+    while flexible and sum(widths) + len(_GAP) * (len(widths) - 1) > width:
+        widest = max(flexible, key=widths.__getitem__)
+        widths[widest] -= 1
+        flexible = [index for index in flexible if widths[index] > _NARROWEST]
+    return [_line(row, widths, numeric) for row in cells]
 
 
 def state_cell(state: State) -> Text:
     look = LOOKS[state]
     return Text(f"{look.glyph} {state.value}", style=look.style)
+
+
+def _cell(cell: object) -> Text:
+    return cell if isinstance(cell, Text) else Text(sanitise.for_line(str(cell)))
+
+
+def _line(row: Sequence[Text], widths: Sequence[int], numeric: set[int]) -> Text:
+    line = Text(no_wrap=True, overflow="crop")
+    for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        text = cell.plain
+        if cell_len(text) > width:
+            text = set_cell_size(text, width - 1) + "…"
+        padding = " " * (width - cell_len(text))
+        last = index == len(row) - 1
+        line.append(padding + text if index in numeric else text + ("" if last else padding), cell.style)
+        line.append("" if last else _GAP)
+    return line

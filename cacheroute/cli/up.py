@@ -10,11 +10,15 @@ from pathlib import Path
 from cacheroute.address import base_url
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.progress import shown
+from cacheroute.cli.terminal import console
+from cacheroute.engine.prepare import prepare
+from cacheroute.engine.preparing import reporting
 from cacheroute.errors import Unavailable
 from cacheroute.formation import External, Formation, form
 from stack import procfile
 from stack.conductor import Conductor, UpReport
 from stack.errors import StackError
+from stack.plan import Plan
 from stack.prober import Prober
 
 PROCFILE = Path(__file__).parents[2] / "Procfile"
@@ -26,26 +30,20 @@ KNOWN_AFTER_RENEWALS = 6
 
 def up(invocation: Invocation, only: Sequence[str]) -> None:
     """Raises ConfigError, StackError naming every process that is not ready."""
-    report = asyncio.run(bring_up(invocation, only))
+    report = bring_up(invocation, only)
     invocation.out.result({"ready": True, **_facts(report), "endpoints": endpoints(invocation)})
     say_endpoints(invocation)
 
 
-async def bring_up(invocation: Invocation, only: Sequence[str] = ()) -> UpReport:
+def bring_up(invocation: Invocation, only: Sequence[str] = ()) -> UpReport:
     """Everything that `up` does but the last words: harmless where all runs already."""
     formation = form(invocation.config, invocation.tokens, invocation.config_file, os.environ)
     plan = formation.plan(procfile.parse(PROCFILE.read_text(encoding="utf-8")), Path.cwd())
     wanted = [name for name in plan.order() if name in plan.with_needs(only or plan.order())]
-    await _prepare_models(invocation, formation, wanted)
-    await _check_externals(formation.externals)
-    with shown(invocation.out, wanted) as show:
-        report = await Conductor(invocation.config.paths.state_dir, show).up(plan, only)
+    _prepare_models(invocation, wanted)
+    report = asyncio.run(_started(invocation, formation, plan, wanted))
     for name in report.outdated:
         invocation.out.note(f"{name} runs by an older configuration; `{stop_command(invocation)}` and `up` change that")
-    if report.failed:
-        raise StackError(*_failures(invocation, report))
-    if any(service.name in wanted for service in formation.services if service.entry == "instance"):
-        await _until_served(invocation)
     if report.attached and not report.started:
         invocation.out.say(f"CacheRoute runs already: {len(report.running_before)} processes are ready.")
     else:
@@ -78,8 +76,26 @@ def stop_command(invocation: Invocation) -> str:
     return shlex.join(["cacheroute", "down", *named])
 
 
-async def _prepare_models(invocation: Invocation, formation: Formation, wanted: Sequence[str]) -> None:
-    """Makes ready what the wanted embedded engines load; at once where it was done before."""
+def _prepare_models(invocation: Invocation, wanted: Sequence[str]) -> None:
+    """Makes ready what the wanted engines load; at once where that was done before. Raises ConfigError."""
+    engines = invocation.config.engine
+    models = {engines[name].model for name in wanted if name in engines and engines[name].kind == "embedded"}
+    screen = console(stderr=True)
+    screen.quiet = invocation.out.as_json
+    for model in sorted(models):
+        with reporting(screen) as report:
+            prepare(model, invocation.config.paths.data_dir, report)
+
+
+async def _started(invocation: Invocation, formation: Formation, plan: Plan, wanted: Sequence[str]) -> UpReport:
+    await _check_externals(formation.externals)
+    with shown(invocation.out, wanted) as show:
+        report = await Conductor(invocation.config.paths.state_dir, show).up(plan, wanted)
+    if report.failed:
+        raise StackError(*_failures(invocation, report))
+    if any(name in invocation.config.instance for name in wanted):
+        await _until_served(invocation)
+    return report
 
 
 async def _check_externals(externals: Sequence[External]) -> None:
