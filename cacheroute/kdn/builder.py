@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from cacheroute.errors import CacheRouteError, DeadlineExceeded, NotFound, Unavailable, UpstreamFailed
+from cacheroute.errors import BadRequest, CacheRouteError, DeadlineExceeded, NotFound, Unavailable, UpstreamFailed
 from cacheroute.kdn.artifacts import Artifacts, artifact_id
 from cacheroute.kdn.config import KdnConfig
 from cacheroute.kdn.instances import InstanceClient, one_a_fingerprint, why_not
@@ -70,9 +70,11 @@ class Builder:
     async def build(self, request: BuildRequest) -> tuple[BuildResult, ...]:
         """One result a live fingerprint; a failure is a result too, and hinders no other.
 
-        Raises NotFound for an unknown kid, Unavailable where there is no instance to build on.
+        Raises BadRequest for no kids, NotFound for an unknown one, Unavailable where there is no instance to build on.
         """
         kids = canonical_order(request.kids)
+        if not kids:
+            raise BadRequest("kids names no block", param="kids")
         blocks = await self._worker.run(self._library.blocks, kids)
         for kid in kids:
             if kid not in blocks:

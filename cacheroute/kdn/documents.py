@@ -54,7 +54,7 @@ class Documents:
 
     async def delete(self, source: str, collection: str | None) -> tuple[str, Deletion]:
         """Removes a document: its collection, and what became of its kids. Raises NotFound, BadRequest."""
-        collection = collection or await self._collection_of(source)
+        collection = await self._collection_of(source, collection)
         with _named():
             deletion = await self._worker.run(self._library.delete, document_id(collection, source))
         await self._count()
@@ -90,10 +90,12 @@ class Documents:
     async def _count(self) -> None:
         self.stats = await self._worker.run(self._library.stats)
 
-    async def _collection_of(self, source: str) -> str:
-        collections = sorted({block.collection for block in await self.blocks(source)})
+    async def _collection_of(self, source: str, collection: str | None) -> str:
+        """Where a source is. Raises NotFound; BadRequest where that would be a guess."""
+        collections = sorted({block.collection for block in await self.blocks(source, collection)})
         if not collections:
-            raise NotFound(f"there is no document with source {source!r}")
+            within = f" in collection {collection!r}" if collection else ""
+            raise NotFound(f"there is no document with source {source!r}{within}")
         if len(collections) > 1:
             raise BadRequest(f"{source!r} is in several collections, say which: {', '.join(collections)}")
         return collections[0]

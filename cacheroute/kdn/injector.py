@@ -113,8 +113,8 @@ def _push(link: Link, artifacts: Artifacts, artifact: Artifact) -> int:
 
     One chunk is checked while the one before it is on its way.
     """
-    with artifacts.reading(artifact.id) as blob:
-        found = link.touch(artifact.keys)
-        missing = [index for index, there in enumerate(found) if not there]
-        link.set((artifact.keys[index], blob.value(index)) for index in reversed(missing))
-        return len(missing)
+    missing = [index for index, there in enumerate(link.touch(artifact.keys)) if not there]
+    if missing:
+        with artifacts.reading(artifact.id) as blob:
+            link.set((artifact.keys[index], blob.value(index)) for index in reversed(missing))
+    return len(missing)

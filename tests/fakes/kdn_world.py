@@ -62,6 +62,8 @@ class KdnWorld:
         self.session: aiohttp.ClientSession
         self._stack = AsyncExitStack()
         self._kdn = AsyncExitStack()
+        self._scheduler = AsyncExitStack()
+        self._embedder = AsyncExitStack()
 
     @property
     def valkey(self) -> Valkey:
@@ -77,19 +79,30 @@ class KdnWorld:
             self._stack.push_async_callback(self.stores[name].close)
         headers = {"Authorization": f"Bearer {self.tokens.control}"}
         self.session = await self._stack.enter_async_context(aiohttp.ClientSession(headers=headers))
-        around = [self.scheduler.plane(), embedder_plane(self.config, HashModel.load)]
-        await self._stack.enter_async_context(serving(around, drain_s=0.1))
+        embedder = embedder_plane(self.config, HashModel.load)
+        await self._embedder.enter_async_context(serving([embedder], drain_s=0.1))
+        await self.start_scheduler()
         await self.start_kdn()
+        await self.renewed()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop_kdn()
+        await self.stop_scheduler()
+        await self.stop_embedder()
         await self._stack.aclose()
+
+    async def start_scheduler(self) -> None:
+        await self._scheduler.enter_async_context(serving([self.scheduler.plane()], drain_s=0.1))
+
+    async def stop_scheduler(self) -> None:
+        await self._scheduler.aclose()
+
+    async def stop_embedder(self) -> None:
+        await self._embedder.aclose()
 
     async def start_kdn(self) -> None:
         await self._kdn.enter_async_context(serving(await planes(self.config, "kdn-1"), drain_s=0.1))
-        known = len(self.scheduler.records)
-        await until(lambda: len(self.scheduler.records) > known)
 
     async def stop_kdn(self) -> None:
         await self._kdn.aclose()
@@ -104,10 +117,10 @@ class KdnWorld:
         await self.renewed()
         return instance
 
-    async def renewed(self) -> None:
+    async def renewed(self, *, within_s: float = 10.0) -> None:
         """Two renewals later: what the scheduler knew at the first has been granted."""
         known = len(self.scheduler.records)
-        await until(lambda: len(self.scheduler.records) > known + 1)
+        await until(lambda: len(self.scheduler.records) > known + 1, within_s=within_s)
 
     async def call(self, method: str, path: str, body: Any = None, **params: Any) -> tuple[int, Any]:
         """(status, JSON)."""
