@@ -1,7 +1,7 @@
 """A Llama forward of our own for CPU: packed weights, KV written straight into the slab, exact splitting.
 
 It computes what transformers' LlamaForCausalLM computes, rounding to bf16 at the same places, in well under
-half of its overhead. It serves a model only after it agreed with the reference on it (`check.py`).
+half of its overhead. It serves a model only after it agreed with the reference on it (`forward.py`).
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from transformers import LlamaForCausalLM
 
 from cacheroute.engine.embedded import kernels
 from cacheroute.engine.embedded.kernels import Linear
-from cacheroute.engine.embedded.reference import ReferenceModel
+from cacheroute.engine.embedded.reference import ReferenceModel, UnsupportedModel
 from cacheroute.engine.embedded.slab import KVSlab
 
 
@@ -25,10 +25,12 @@ class LlamaModel:
     def __init__(self, reference: ReferenceModel) -> None:
         network = reference.network
         if not isinstance(network, LlamaForCausalLM):
-            raise ValueError(f"{type(network).__name__} is not a Llama")
+            raise UnsupportedModel(f"{type(network).__name__} is not a Llama")
         config, packed = network.config, kernels.packs_weights()
         if config.attention_bias or config.mlp_bias or config.hidden_act != "silu":
-            raise ValueError("biases or another activation than SiLU")
+            raise UnsupportedModel("it has biases, or another activation than SiLU")
+        if network.model.rotary_emb.rope_type in ("dynamic", "longrope"):
+            raise UnsupportedModel("its rotation depends on the length of the sequence")
         self.spec = replace(reference.spec, forward="llama-mkldnn" if packed else "llama-linear")
         self._embedding = network.get_parameter("model.embed_tokens.weight")
         self._layers = [_Layer(layer, packed) for layer in network.model.layers]

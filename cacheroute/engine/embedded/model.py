@@ -28,12 +28,25 @@ class ModelSpec:
     digest: str
     """sha256 of the weights, as `PreparedModel.weights_sha256` has it."""
     forward: str
-    """Which forward pass computes it (`reference`, `llama-mkldnn`, ...): part of the fingerprint."""
+    """Which forward pass computes it (`reference-sdpa`, `llama-mkldnn`): part of the fingerprint."""
+    splits_freely: bool = False
+    """Whether a token's KV and logits are the same bits however prefill is cut, and in decoding too."""
 
     @property
     def bytes_per_token(self) -> int:
         """KV bytes of one token: K and V, every layer, every KV head, two bytes a value."""
         return self.layers * 2 * self.kv_heads * self.head_dim * 2
+
+    def piece_end(self, start: int, end: int, chunk_tokens: int, most_tokens: int = 256) -> int:
+        """Where the piece of prefill that begins at `start` may end, so that nobody's bits depend on it.
+
+        Where prefill splits freely: in even pieces of at most `most_tokens` (small ones let other streams in
+        between). Else at the next chunk boundary, the same on every path; what is left behind the last is one piece.
+        """
+        if not self.splits_freely:
+            return min((start // chunk_tokens + 1) * chunk_tokens, end)
+        pieces = -(-(end - start) // most_tokens)
+        return start + -(-(end - start) // pieces)
 
     def slab(self, capacity: int) -> KVSlab:
         """A fresh slab that fits this model."""
