@@ -59,8 +59,17 @@ def load_reference(path: Path, digest: str, attention: str = "sdpa") -> Referenc
         ),
     )
     network.eval()
+    try:
+        model = ReferenceModel(network, _spec(network, digest, f"reference-{attention}"))
+        model.prefill(model.spec.slab(capacity=4), [0, 1, 2], 0)
+    except (RuntimeError, AttributeError, TypeError, ValueError, IndexError) as error:
+        raise UnsupportedModel(f"the KV cache of {type(network).__name__} does not fit a slab: {error}") from error
+    return model
+
+
+def _spec(network: PreTrainedModel, digest: str, forward: str) -> ModelSpec:
     config = network.config.get_text_config()
-    spec = ModelSpec(
+    return ModelSpec(
         layers=config.num_hidden_layers,
         kv_heads=getattr(config, "num_key_value_heads", None) or config.num_attention_heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
@@ -70,11 +79,8 @@ def load_reference(path: Path, digest: str, attention: str = "sdpa") -> Referenc
         eos_ids=_eos_ids(network),
         dtype="bfloat16",
         digest=digest,
-        forward=f"reference-{attention}",
+        forward=forward,
     )
-    model = ReferenceModel(network, spec)
-    _probe(model)
-    return model
 
 
 class _SlabLayer(CacheLayerMixin):
@@ -120,13 +126,3 @@ def _eos_ids(network: PreTrainedModel) -> frozenset[int]:
     if eos is None:
         return frozenset()
     return frozenset([eos] if isinstance(eos, int) else eos)
-
-
-def _probe(model: ReferenceModel) -> None:
-    """One forward over three tokens tells whether this architecture's cache is the slab's kind."""
-    try:
-        model.prefill(model.spec.slab(capacity=4), [0, 1, 2], 0)
-    except (RuntimeError, AttributeError, TypeError, IndexError) as error:
-        raise UnsupportedModel(
-            f"the KV cache of {type(model.network).__name__} does not fit a slab: {error}"
-        ) from error
