@@ -89,12 +89,14 @@ class Instance:
         async with AsyncExitStack() as stack:
             connector = aiohttp.TCPConnector(limit=0)
             self.session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-            self.engine = EngineLink(self._engine_config, self.session, self._token.control)
+            self.engine = self._link()
             proxy = self._config.proxy[self.settings.proxy]
             url = f"{base_url(proxy.host, proxy.control_port)}/v1/leases/instance/{self.name}"
             self.lease = LeaseKeeper(self.session, url, self._token.control, self._record)
             if self._kv_store is not None:
-                store = KvStore(self._kv_store, self._config.kvstore[self._kv_store], self._token)
+                store = KvStore(
+                    self._kv_store, self._config.kvstore[self._kv_store], self._token, self._config.paths.state_dir
+                )
                 stack.push_async_callback(store.close)
                 self.gate = KvGate(store, self.session, self._token.control, self._kdns, self.settings.inject_timeout_s)
             watch = asyncio.create_task(self.engine.watch())
@@ -104,6 +106,13 @@ class Instance:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+
+    def _link(self) -> EngineLink:
+        engine = self._engine_config
+        ours = engine.kind == "embedded"
+        url = engine.url.rstrip("/") if engine.url else base_url(engine.host, engine.port)
+        credential = self._token.control if ours else engine.api_key
+        return EngineLink(url, self.session, credential, describes_itself=ours)
 
     async def _register(self) -> None:
         await self.engine.described.wait()  # a proxy has no use for an instance that cannot say what it serves

@@ -1,6 +1,6 @@
 """The instance's view of its engine: where it answers, whether it is ready, what it says of itself.
 
-Knows one difference between engine kinds only: an `openai` engine describes no KV, so it is offered none.
+Knows one difference between engines only: one that does not describe itself is offered no KV.
 """
 
 import asyncio
@@ -10,8 +10,6 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from cacheroute.address import base_url
-from cacheroute.engine.config import EngineConfig
 from cacheroute.errors import BadRequest, Unavailable, UpstreamFailed
 from cacheroute.wire.engine import EngineInfo, Fingerprint
 
@@ -22,17 +20,19 @@ FIRST_POLL_S = 0.2
 
 
 class EngineLink:
-    """One engine, watched. `info` is None until it has been ready once; `why` says what it waits for."""
+    """One engine, watched. `info` is None until it has been ready once; `why` says what it waits for.
 
-    def __init__(self, config: EngineConfig, session: aiohttp.ClientSession, control_token: str) -> None:
-        self.url = config.url.rstrip("/") if config.url else base_url(config.host, config.port)
+    `describes_itself`: it answers `GET /v1/engine`, as ours do. `credential`: the bearer token it takes, if any.
+    """
+
+    def __init__(self, url: str, session: aiohttp.ClientSession, credential: str, *, describes_itself: bool) -> None:
+        self.url = url
         self.info: EngineInfo | None = None
         self.ready = False
         self.why = "the engine has not answered yet"
         self.described = asyncio.Event()
-        self._kind = config.kind
+        self._describes_itself = describes_itself
         self._session = session
-        credential = control_token if config.kind == "embedded" else config.api_key
         self.headers = {"Authorization": f"Bearer {credential}"} if credential else {}
 
     async def watch(self) -> None:
@@ -75,7 +75,7 @@ class EngineLink:
         return msgspec.json.decode(answer)
 
     async def _describe(self) -> EngineInfo:
-        if self._kind == "embedded":
+        if self._describes_itself:
             await self._get("/health")
             return self.info or msgspec.json.decode(await self._get("/v1/engine"), type=EngineInfo)
         models = msgspec.json.decode(await self._get("/v1/models"))
