@@ -1,26 +1,19 @@
 """`cacheroute knowledge add` and `delete`: documents into a KDN, and out of it for good."""
 
 import asyncio
-import hashlib
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import typer
 
-import knowledge
+from cacheroute.cli.documents import read
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.selection import chosen_kdn, find_blocks
-from cacheroute.cli.words import problems_of
 from cacheroute.client import Kdn
-from cacheroute.errors import BadRequest, NotFound
+from cacheroute.errors import BadRequest
 from cacheroute.sanitise import for_line
 from cacheroute.wire.kdn import AddDocument, AddedDocument, BlockInfo, DeletedDocument
 from knowledge.document import Document
-from knowledge.errors import DocumentError
-from knowledge.parse import PARSERS, compose, parse
-
-SAMPLES = Path(knowledge.__file__).parent / "samples"
 
 
 def add(
@@ -29,7 +22,7 @@ def add(
     """Adds what can be read, names what cannot; returns 1 if there was any of that."""
     if len(path) > 1 and (title or source):
         raise BadRequest("--title and --source are for a single document")
-    documents, failures = _read(path, collection, title, source)
+    documents, failures = read(path, collection, title, source)
     if (title or source) and len(documents) > 1:
         raise BadRequest("--title and --source are for a single document")
 
@@ -82,11 +75,6 @@ def delete(invocation: Invocation, what: str, yes: bool, kdn: str | None) -> Non
         invocation.out.note(note)
 
 
-def samples() -> list[Document]:
-    """The sample knowledge that comes with CacheRoute."""
-    return [parse(f"samples/{file.name}", file.read_bytes()).document for file in sorted(SAMPLES.glob("*.md"))]
-
-
 async def register(kdn: Kdn, documents: Sequence[Document]) -> list[AddedDocument]:
     """Adds each at `kdn`; one that is there already, word for word, stays as it is."""
     return [
@@ -102,41 +90,3 @@ async def register(kdn: Kdn, documents: Sequence[Document]) -> list[AddedDocumen
         )
         for document in documents
     ]
-
-
-def _read(
-    paths: Sequence[str], collection: str, title: str | None, source: str | None
-) -> tuple[list[Document], list[str]]:
-    """The documents of all paths, and a line for each that cannot be read."""
-    documents: list[Document] = []
-    failures: list[str] = []
-    for path in paths:
-        try:
-            if path == "-":
-                documents.append(_from_stdin(collection, title, source))
-                continue
-            for file in _files(Path(path)):
-                name = source or file.resolve().as_posix()
-                document = parse(str(file), file.read_bytes(), source=name, title=title, collection=collection)
-                documents.append(document.document)
-        except (DocumentError, NotFound, OSError) as error:
-            failures += problems_of(error)
-    return documents, failures
-
-
-def _files(path: Path) -> Iterator[Path]:
-    """`path` itself; of a folder, what can be parsed in it, hidden files and folders left out."""
-    if not path.is_dir():
-        yield path
-        return
-    files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix.lower() in PARSERS]
-    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
-    if not files:
-        raise NotFound(f"{path}: holds nothing to register (known are {', '.join(PARSERS)})")
-    yield from files
-
-
-def _from_stdin(collection: str, title: str | None, source: str | None) -> Document:
-    text = sys.stdin.read()
-    name = source or f"stdin-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    return compose(text, source=name, title=title, collection=collection).document

@@ -12,8 +12,9 @@ from cacheroute.answer import Answer, Question, ask
 from cacheroute.cli.artifacts import Built, build_blocks
 from cacheroute.cli.ask import say_decision, served_model, titles
 from cacheroute.cli.bench import show_demo
+from cacheroute.cli.documents import samples
 from cacheroute.cli.invocation import Invocation
-from cacheroute.cli.registration import register, samples
+from cacheroute.cli.registration import register
 from cacheroute.cli.up import bring_up, endpoints, say_endpoints
 from cacheroute.config import Config
 from cacheroute.errors import UpstreamFailed
