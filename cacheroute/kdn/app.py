@@ -4,6 +4,7 @@ Follow an injection: `_inject` -> `Injector.inject` -> `Artifacts.reading` -> a 
 `_build` -> `Builder.build` -> an instance -> its kv store -> `Artifacts.publish`.
 """
 
+import logging
 from typing import cast
 
 import msgspec
@@ -29,6 +30,8 @@ from cacheroute.wire.kdn import (
 )
 from knowledge.changes import Cursor
 from knowledge.parse import MAX_BYTES
+
+log = logging.getLogger(__name__)
 
 MAX_CHANGES = 512
 
@@ -141,7 +144,9 @@ class Routes:
 
     async def _inject(self, request: web.Request) -> web.Response:
         asked = await read_struct(request, InjectRequest)
-        return json_response(await self._kdn.injector.inject(asked.artifact_id, asked.store))
+        receipt = await self._kdn.injector.inject(asked.artifact_id, asked.store)
+        log.debug("request %s: %s", asked.request_id, receipt)
+        return json_response(receipt)
 
     async def _purge(self, request: web.Request) -> web.Response:
         asked = await read_struct(request, PurgeRequest)

@@ -70,11 +70,9 @@ class Injector:
             raise NotFound(f"there is no kv store {name!r}; configured: {', '.join(self._stores)}")
         return self._stores[name]
 
-    def cancel(self, artifact_id: str) -> None:
-        """Ends every injection of an artifact."""
-        for flight in self._flights:
-            if flight[1] == artifact_id:
-                self._flights.cancel(flight)
+    async def settled(self, artifact_id: str) -> None:
+        """Waits until no injection of an artifact is under way: then none can put anything back."""
+        await asyncio.gather(*(self._flights.landed(flight) for flight in self._flights if flight[1] == artifact_id))
 
     @property
     def _waiting(self) -> int:

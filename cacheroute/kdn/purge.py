@@ -43,10 +43,9 @@ class Purger:
         return await self.drop([artifact.id for artifact in self._artifacts.holding(kids)])
 
     async def drop(self, ids: Iterable[str]) -> Forgotten:
-        """Removes artifacts for good. An injection of one ends first, so that it puts nothing back."""
+        """Removes artifacts for good. An injection under way ends first, so that it puts nothing back."""
         gone = await self._worker.run(self._artifacts.drop, tuple(ids))
-        for artifact in gone:
-            self._injector.cancel(artifact.id)
+        await asyncio.gather(*(self._injector.settled(artifact.id) for artifact in gone))
         keys = tuple(dict.fromkeys(key for artifact in gone for key in artifact.keys))
         kept = self._still_used(keys)
         purged = await asyncio.gather(

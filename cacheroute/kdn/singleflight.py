@@ -5,8 +5,6 @@ from collections.abc import Callable, Coroutine, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from cacheroute.errors import Unavailable
-
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
@@ -18,7 +16,7 @@ class _Flight(Generic[T]):
 
 
 class SingleFlight(Generic[K, T]):
-    """Every asker gets the one result, or the one error; Unavailable if the work is called off by `cancel`."""
+    """Every asker gets the one result, or the one error."""
 
     def __init__(self) -> None:
         self._flights: dict[K, _Flight[T]] = {}
@@ -42,19 +40,15 @@ class SingleFlight(Generic[K, T]):
         flight.waiters += 1
         try:
             return await asyncio.shield(flight.task), joined
-        except asyncio.CancelledError:
-            if _is_cancelled():
-                raise
-            raise Unavailable("it was called off") from None
         finally:
             flight.waiters -= 1
             if not flight.waiters:
                 self._give_up(key, flight.task)
 
-    def cancel(self, key: K) -> None:
-        """Ends the work for everybody who waits for it."""
+    async def landed(self, key: K) -> None:
+        """Waits until no work for this key is under way. Takes no part in it."""
         if flight := self._flights.get(key):
-            self._give_up(key, flight.task)
+            await asyncio.wait([flight.task])
 
     def _give_up(self, key: K, task: asyncio.Task[T]) -> None:
         task.cancel()  # no more than a formality where it is done
@@ -69,9 +63,3 @@ class SingleFlight(Generic[K, T]):
         flight = self._flights.get(key)
         if flight is not None and flight.task is task:
             del self._flights[key]
-
-
-def _is_cancelled() -> bool:
-    """Whether it is the waiting task itself that somebody cancels."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

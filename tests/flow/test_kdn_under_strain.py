@@ -108,9 +108,21 @@ async def test_a_partial_injection_leaves_whole_chunks_only(world):
     assert all(len(value) == MB for value in values if value is not None)
 
 
+async def test_a_document_deleted_while_its_kv_is_injected_leaves_none_of_it(world):
+    artifact = await large(world)
+    world.valkey.freeze()
+    asked = asyncio.create_task(world.inject(artifact["id"]))
+    await injecting(world)
+    deleting = asyncio.create_task(world.ok("DELETE", "/v1/documents", source="alpha.md"))
+    await until(lambda: world.scheduler.last.blocks == 0)
+    world.valkey.thaw()
+    await asyncio.gather(asked, deleting)
+    assert await world.store.missing(artifact["keys"]) == list(range(24))
+
+
 async def test_a_frozen_store_costs_an_injections_time_and_holds_up_neither_lease_nor_health(tmp_path):
     """D13: with an injection and a build hanging, heartbeats and health go on."""
-    async with kdn_world(tmp_path, stores=2, inject_timeout_s=0.5, max_injections=1) as world:
+    async with kdn_world(tmp_path, stores=2, inject_timeout_s=1.0, max_injections=1) as world:
         artifact = await large(world)
         engine = await world.add_instance(weights="w2", store=world.stores["kv-2"])
         engine.gate.clear()
@@ -129,8 +141,8 @@ async def test_a_frozen_store_costs_an_injections_time_and_holds_up_neither_leas
         for each in asked:
             status, answer = each.result()
             assert (status, "kv-1" in answer["error"]["message"]) == (503, True)
-        assert lasted_s < 3
-        assert slowest_s < 0.25
+        assert lasted_s < 5
+        assert slowest_s < 0.5
         assert len(world.scheduler.records) - renewals > lasted_s / world.scheduler.renew_s / 5
         assert world.scheduler.last.injecting <= 1
         world.valkey.thaw()

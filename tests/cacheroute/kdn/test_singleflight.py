@@ -2,7 +2,6 @@ import asyncio
 
 import pytest
 
-from cacheroute.errors import Unavailable
 from cacheroute.kdn.singleflight import SingleFlight
 
 
@@ -91,12 +90,12 @@ async def test_the_last_who_leaves_ends_it_and_who_comes_then_begins_anew(flight
     assert await late[0] == ("done", False)
 
 
-async def test_work_that_is_called_off_is_unavailable_to_those_who_wait_not_their_own_cancellation(flights):
+async def test_who_waits_for_it_to_be_over_neither_begins_it_nor_keeps_it_going(flights):
     work = Work()
-    askers = await started(flights, work, 2)
-    flights.cancel("key")
-    for asker in askers:
-        with pytest.raises(Unavailable, match="called off"):
-            await asker
-    assert work.cancelled == 1
-    flights.cancel("nothing of this name")
+    await flights.landed("key")
+    (asker,) = await started(flights, work, 1)
+    over = asyncio.create_task(flights.landed("key"))
+    await asyncio.sleep(0)
+    asker.cancel()
+    await over
+    assert (work.begun, work.cancelled) == (1, 1)
