@@ -14,6 +14,7 @@ class SchedulerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Requests served at a time; one more is answered 429."""
     request_timeout_s: float = 300.0
     """A request's time where the client names none (X-Request-Deadline-Ms)."""
-    retrieval_top_k: int = 3
+    retrieval_top_k: int = 1
+    """Blocks put before a question. KV of a set exists only for a prefix of it, so more blocks are dearer."""
     knowledge_token_budget: int = 4096
     trace_ring: int = 1000

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -28,6 +27,8 @@ from cacheroute.wire.serve import SERVE_PATH, Knowledge, ProxyRequest
 from knowledge.replica import Replica
 
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
+CLIENT_CLOSED = 499
+"""The status kept of a request whose client left before its answer was whole."""
 TRY_ELSEWHERE = frozenset({429, 503})
 SHOWN_HEADERS = ("X-CacheRoute-Instance", "X-CacheRoute-Injection", "X-CacheRoute-Reason", "X-CacheRoute-Knowledge")
 
@@ -71,6 +72,9 @@ class Server:
             response = await self._route(request, asked, caller, trace)
             trace.status = response.status
             return response
+        except asyncio.CancelledError:
+            trace.status = 200 if trace.tail.is_whole_stream else CLIENT_CLOSED
+            raise
         except CacheRouteError as error:
             trace.status, trace.error = error.status, error.message
             raise
@@ -124,7 +128,6 @@ class Server:
             "Content-Type": "application/json",
             REQUEST_ID_HEADER: trace.request_id,
         }
-        tail = AnswerTail()
         sent_ms = trace.watch.elapsed_ms
         async with upstream(
             self._session,
@@ -141,7 +144,7 @@ class Server:
             self.routed[pool.name] = self.routed.get(pool.name, 0) + 1
             shown = {name: answer.headers[name] for name in SHOWN_HEADERS if name in answer.headers}
             trace.shown = shown
-            response = await relay(
+            return await relay(
                 request,
                 answer,
                 {
@@ -153,10 +156,8 @@ class Server:
                     "X-Router-Reason": sanitise.for_header(decision.reason),
                 },
                 on_first_byte=trace.first_byte,
-                on_chunk=tail.see,
+                on_chunk=trace.tail.see,
             )
-            trace.usage = tail.usage()
-            return response
 
     async def _kdn(self, knowledge: tuple[Knowledge, ...]) -> Decision | None:
         if not knowledge:
@@ -203,12 +204,12 @@ class _Draft:
         self.request_id = request_id
         self.watch = Stopwatch()
         self.retrieved = Retrieved(knowledge=(), reason="")
-        self.status = 499  # the client went away, unless an answer says otherwise
+        self.status = CLIENT_CLOSED
+        self.tail = AnswerTail()
         self.error = self.pool = ""
         self.decision: Decision | None = None
         self.hops: tuple[HopReport, ...] = ()
         self.shown: dict[str, str] = {}
-        self.usage: dict[str, Any] | None = None
         self._asked = asked
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._ttft_ms: float | None = None
@@ -234,6 +235,6 @@ class _Draft:
             reason=self.shown.get("X-CacheRoute-Reason", ""),
             ttft_ms=self._ttft_ms,
             total_ms=round(self.watch.elapsed_ms, 3),
-            usage=self.usage,
+            usage=self.tail.usage(),
             hops=(scheduler, *self.hops),
         )

@@ -4,6 +4,8 @@ import json
 from collections import deque
 from typing import Any
 
+from msgspec import structs
+
 from cacheroute.wire.decision import HopReport, RequestTrace
 
 TAIL_BYTES = 4096
@@ -33,6 +35,11 @@ class AnswerTail:
     def see(self, chunk: bytes) -> None:
         self._tail = (self._tail + chunk)[-TAIL_BYTES:]
 
+    @property
+    def is_whole_stream(self) -> bool:
+        """Whether a stream went by to its end: a client that leaves then has left nothing undone."""
+        return b"data: [DONE]" in self._tail
+
     def usage(self) -> dict[str, Any] | None:
         """The answer's usage, if it tells one."""
         text = self._tail.decode(errors="replace")
@@ -50,6 +57,6 @@ def flatten(hops: tuple[HopReport, ...]) -> tuple[HopReport, ...]:
     """Each hop once, in the order travelled: proxy, instance, engine."""
     flat: list[HopReport] = []
     while hops:
-        flat.append(hops[0])
+        flat.append(structs.replace(hops[0], below=()))
         hops = hops[0].below
     return tuple(flat)
