@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 from fakes.fake_instance import FakeInstance
 from fakes.fake_scheduler import FakeScheduler
+from fakes.gated_relay import GatedRelay
 from fakes.hash_embedder import HashEmbedder
 from fakes.ports import free_ports
 from fakes.roles import until
@@ -22,6 +23,7 @@ from cacheroute.embedder.app import plane as embedder_plane
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.kdn.app import planes
 from cacheroute.kdn.config import KdnConfig
+from cacheroute.kvstore.config import KvStoreConfig
 from cacheroute.kvstore.store import KvStore
 from cacheroute.scheduler.config import SchedulerConfig
 from cacheroute.service import serving
@@ -38,7 +40,9 @@ class HashModel(HashEmbedder):
 class KdnWorld:
     """`call` speaks to the KDN with the control token; `store` looks into its kv store past it."""
 
-    def __init__(self, tmp_path: Path, *, stores: int = 1, maxmemory_mb: int = 256, **kdn: Any) -> None:
+    def __init__(
+        self, tmp_path: Path, *, stores: int = 1, maxmemory_mb: int = 256, gated: bool = False, **kdn: Any
+    ) -> None:
         self.state_dir = tmp_path / "state"
         self.data_dir = tmp_path / "data"
         self.tokens = tokens.ensure(self.state_dir)
@@ -47,12 +51,14 @@ class KdnWorld:
         self.valkeys = {
             name: Valkey(self.state_dir, self.tokens, name=name, maxmemory_mb=maxmemory_mb) for name in names
         }
+        self.relay = GatedRelay(self.valkey.config.port)
         self.config = Config(
             paths=Paths(state=str(self.state_dir), data=str(self.data_dir)),
             scheduler=SchedulerConfig(control_port=ports[0]),
             embedder=EmbedderConfig(port=ports[1]),
             kdn={"kdn-1": KdnConfig(port=ports[2], **kdn)},
-            kvstore={name: valkey.config for name, valkey in self.valkeys.items()},
+            kvstore={name: valkey.config for name, valkey in self.valkeys.items()}
+            | ({"kv-1": self._through_relay()} if gated else {}),
         )
         self.stores = {
             name: KvStore(name, valkey.config, self.tokens, self.state_dir) for name, valkey in self.valkeys.items()
@@ -64,6 +70,11 @@ class KdnWorld:
         self._kdn = AsyncExitStack()
         self._scheduler = AsyncExitStack()
         self._embedder = AsyncExitStack()
+
+    def _through_relay(self) -> KvStoreConfig:
+        """The first store, as the KDN alone sees it: behind a relay that can hold its bytes back."""
+        url = f"redis://:{self.tokens.kv_password}@127.0.0.1:{self.relay.port}/0"
+        return KvStoreConfig(url=url, timeout_s=self.valkey.config.timeout_s)
 
     @property
     def valkey(self) -> Valkey:
@@ -77,6 +88,7 @@ class KdnWorld:
         for name, valkey in self.valkeys.items():
             self._stack.enter_context(valkey)
             self._stack.push_async_callback(self.stores[name].close)
+        await self._stack.enter_async_context(self.relay.running())
         headers = {"Authorization": f"Bearer {self.tokens.control}"}
         self.session = await self._stack.enter_async_context(aiohttp.ClientSession(headers=headers))
         embedder = embedder_plane(self.config, HashModel.load)

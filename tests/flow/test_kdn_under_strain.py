@@ -78,46 +78,63 @@ async def test_an_injection_that_everybody_has_left_ends(world):
     assert await world.store.missing(artifact["keys"]) == []
 
 
-async def test_a_store_killed_in_the_middle_is_503_and_the_next_injection_heals(world):
-    artifact = await large(world, chunks=48)
-    world.valkey.freeze()  # its socket buffers fill, and the rest of 48 MB waits
+@pytest.fixture
+async def gated(tmp_path):
+    """A world whose KDN reaches its store through a relay that can stop it in the middle of a push."""
+    async with kdn_world(tmp_path, gated=True) as world:
+        yield world
+
+
+async def held_in_the_middle(world: KdnWorld, artifact, after_mb: float = 10.5):
+    """An injection of which so much has reached the store, and nothing more does."""
+    world.relay.hold_after(int(after_mb * MB))
     asked = asyncio.create_task(world.inject(artifact["id"]))
-    await injecting(world)
-    await asyncio.sleep(0.05)
-    world.valkey.kill()
+    await asyncio.wait_for(world.relay.held.wait(), 10)
+    return asked
+
+
+async def test_a_store_killed_in_the_middle_is_503_and_the_next_injection_heals(gated):
+    artifact = await large(gated)
+    asked = await held_in_the_middle(gated, artifact)
+    gated.valkey.kill()
     status, answer = await asked
     assert (status, "kv-1" in answer["error"]["message"]) == (503, True)
-    status, _ = await world.inject(artifact["id"])
+    gated.relay.hold_after(1 << 60)
+    status, _ = await gated.inject(artifact["id"])
     assert status == 503
-    world.valkey.start()
-    status, receipt = await world.inject(artifact["id"])
-    assert (status, receipt["pushed"]) == (200, 48)
-    assert all(value is not None and len(value) == MB for value in await world.store.read(artifact["keys"]))
+    gated.valkey.start()
+    status, receipt = await gated.inject(artifact["id"])
+    assert (status, receipt["pushed"]) == (200, 24)
+    assert all(value is not None and len(value) == MB for value in await gated.store.read(artifact["keys"]))
 
 
-async def test_a_partial_injection_leaves_whole_chunks_only(world):
-    artifact = await large(world)
-    world.valkey.freeze()
-    asked = asyncio.create_task(world.inject(artifact["id"]))
-    await injecting(world)
+async def test_an_injection_broken_off_leaves_whole_chunks_from_the_tail_on(gated):
+    artifact = await large(gated)
+    asked = await held_in_the_middle(gated, artifact)
     asked.cancel()
-    await injecting(world, 0)
-    world.valkey.thaw()
-    values = await world.store.read(artifact["keys"])
-    assert None in values
-    assert all(len(value) == MB for value in values if value is not None)
+    await injecting(gated, 0)
+
+    async def ten_there():
+        return len(await gated.store.missing(artifact["keys"])) == 14
+
+    await until(ten_there)
+    values = await gated.store.read(artifact["keys"])
+    assert values[:14] == [None] * 14
+    assert all(value is not None and len(value) == MB for value in values[14:])
+    gated.relay.hold_after(1 << 60)
+    _, receipt = await gated.inject(artifact["id"])
+    assert (receipt["present"], receipt["pushed"]) == (10, 14)
 
 
-async def test_a_document_deleted_while_its_kv_is_injected_leaves_none_of_it(world):
-    artifact = await large(world)
-    world.valkey.freeze()
-    asked = asyncio.create_task(world.inject(artifact["id"]))
-    await injecting(world)
-    deleting = asyncio.create_task(world.ok("DELETE", "/v1/documents", source="alpha.md"))
-    await until(lambda: world.scheduler.last.blocks == 0)
-    world.valkey.thaw()
+async def test_a_document_deleted_while_its_kv_is_injected_leaves_none_of_it(gated):
+    artifact = await large(gated)
+    asked = await held_in_the_middle(gated, artifact)
+    deleting = asyncio.create_task(gated.ok("DELETE", "/v1/documents", source="alpha.md"))
+    await until(lambda: gated.scheduler.last.artifacts == 0)
+    await asyncio.wait([deleting], timeout=0.1)
+    gated.relay.release.set()
     await asyncio.gather(asked, deleting)
-    assert await world.store.missing(artifact["keys"]) == list(range(24))
+    assert await gated.store.missing(artifact["keys"]) == list(range(24))
 
 
 async def test_a_frozen_store_costs_an_injections_time_and_holds_up_neither_lease_nor_health(tmp_path):
