@@ -27,6 +27,7 @@ from cacheroute.wire.serve import SERVE_PATH, Knowledge, ProxyRequest
 from knowledge.replica import Replica
 
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
+UNDER_WAY = 0
 CLIENT_CLOSED = 499
 """The status kept of a request whose client left before its answer was whole."""
 TRY_ELSEWHERE = frozenset({429, 503})
@@ -67,6 +68,7 @@ class Server:
             raise Overloaded(f"{self.inflight} requests are being served already", retry_after_s=wait_s)
         self.inflight += 1
         trace = _Draft(request[REQUEST_ID], asked)
+        self._traces.add(trace)
         start_s = time.monotonic()
         try:
             response = await self._route(request, asked, caller, trace)
@@ -81,7 +83,7 @@ class Server:
         finally:
             self.inflight -= 1
             self._mean_s = 0.9 * self._mean_s + 0.1 * (time.monotonic() - start_s)
-            self._traces.add(trace.finished())
+            trace.end()
 
     async def _route(
         self, request: web.Request, asked: ClientRequest, caller: Caller, trace: "_Draft"
@@ -198,13 +200,13 @@ class _Refused(Exception):
 
 
 class _Draft:
-    """A trace while its request is under way."""
+    """A request's trace, as it grows."""
 
     def __init__(self, request_id: str, asked: ClientRequest) -> None:
         self.request_id = request_id
         self.watch = Stopwatch()
         self.retrieved = Retrieved(knowledge=(), reason="")
-        self.status = CLIENT_CLOSED
+        self.status = UNDER_WAY
         self.tail = AnswerTail()
         self.error = self.pool = ""
         self.decision: Decision | None = None
@@ -213,11 +215,16 @@ class _Draft:
         self._asked = asked
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._ttft_ms: float | None = None
+        self._total_ms: float | None = None
 
     def first_byte(self) -> None:
         self._ttft_ms = round(self.watch.elapsed_ms, 3)
 
-    def finished(self) -> RequestTrace:
+    def end(self) -> None:
+        self.status = self.status or 500  # nothing said what happened: a mistake of ours
+        self._total_ms = round(self.watch.elapsed_ms, 3)
+
+    def trace(self) -> RequestTrace:
         scheduler = HopReport(hop="scheduler", parts_ms=self.watch.parts_ms, decision=self.decision)
         used = self.shown.get("X-CacheRoute-Knowledge", "")
         return RequestTrace(
@@ -234,7 +241,7 @@ class _Draft:
             injection=self.shown.get("X-CacheRoute-Injection", ""),
             reason=self.shown.get("X-CacheRoute-Reason", ""),
             ttft_ms=self._ttft_ms,
-            total_ms=round(self.watch.elapsed_ms, 3),
+            total_ms=self._total_ms,
             usage=self.tail.usage(),
             hops=(scheduler, *self.hops),
         )

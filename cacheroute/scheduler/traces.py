@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import structs
 
@@ -12,18 +12,26 @@ TAIL_BYTES = 4096
 """How much of an answer's end is looked at for its usage."""
 
 
+class Traced(Protocol):
+    """A request, under way or over."""
+
+    def trace(self) -> RequestTrace:
+        """What is known of it now."""
+        ...
+
+
 class TraceRing:
-    """The newest `size` traces."""
+    """The newest `size` requests, from the moment they come in."""
 
     def __init__(self, size: int) -> None:
-        self._ring: deque[RequestTrace] = deque(maxlen=size)
+        self._ring: deque[Traced] = deque(maxlen=size)
 
-    def add(self, trace: RequestTrace) -> None:
-        self._ring.append(trace)
+    def add(self, request: Traced) -> None:
+        self._ring.append(request)
 
     def newest(self, limit: int) -> list[RequestTrace]:
         """Newest first."""
-        return list(reversed(self._ring))[: max(limit, 0)]
+        return [request.trace() for request in list(reversed(self._ring))[: max(limit, 0)]]
 
 
 class AnswerTail:

@@ -57,6 +57,7 @@ class RequestTrace(Struct, frozen=True, kw_only=True):
     started_at: str
     """Wall clock, ISO 8601, for people: no duration is computed from it."""
     status: int
+    """0 while the request is under way, 499 where the client left before the end."""
     error: str = ""
     knowledge: tuple[str, ...] = ()
     retrieval: str = ""

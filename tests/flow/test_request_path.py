@@ -188,8 +188,13 @@ async def test_the_trace_keeps_each_hops_part_and_the_usage(roles):
     async with roles.session.post(f"{roles.url}/v1/chat/completions", json=body) as answer:
         await answer.read()
         request_id = answer.headers["X-Request-ID"]
+
+    async def ended() -> bool:
+        return (await roles.control("GET", "/debug/requests?limit=1"))["requests"][0]["total_ms"] is not None
+
+    await until(ended)
     traces = (await roles.control("GET", "/debug/requests?limit=1"))["requests"]
-    assert traces[0]["request_id"] == request_id
+    assert (traces[0]["request_id"], traces[0]["status"]) == (request_id, 200)
     assert [hop["hop"] for hop in traces[0]["hops"]] == ["scheduler", "pool-1", "instance-1-1"]
     assert traces[0]["usage"] == {"prompt_tokens": 5, "completion_tokens": 3}
     assert 0 < traces[0]["ttft_ms"] <= traces[0]["total_ms"]

@@ -1,7 +1,7 @@
 import pytest
 
 from cacheroute.scheduler.traces import AnswerTail, TraceRing, flatten
-from cacheroute.wire.decision import HopReport
+from cacheroute.wire.decision import HopReport, RequestTrace
 
 
 @pytest.mark.parametrize("cut", [1, 7, 1000])
@@ -31,5 +31,15 @@ def test_hops_are_told_in_the_order_travelled():
 def test_the_ring_forgets_the_oldest():
     ring = TraceRing(2)
     for number in range(3):
-        ring.add(number)  # type: ignore[arg-type]  # the ring does not look at what it keeps
-    assert ring.newest(5) == [2, 1]
+        ring.add(_Request(f"r{number}"))
+    assert [trace.request_id for trace in ring.newest(5)] == ["r2", "r1"]
+    assert [trace.request_id for trace in ring.newest(1)] == ["r2"]
+    assert ring.newest(-1) == []
+
+
+class _Request:
+    def __init__(self, request_id: str) -> None:
+        self._id = request_id
+
+    def trace(self) -> RequestTrace:
+        return RequestTrace(request_id=self._id, endpoint="chat", model="m", started_at="", status=0)
