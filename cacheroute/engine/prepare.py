@@ -134,7 +134,9 @@ def _convert(gguf: Path, name: str, source_sha256: str, target: Path, report: Re
         (building / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
         for path in (*building.iterdir(), building):
             _fsync(path)
-        if target.exists():  # whatever is there has no valid manifest
+        if (others := _read_manifest(target)) is not None:  # another process was faster
+            return others
+        if target.exists():
             shutil.rmtree(target)
         building.rename(target)
         _fsync(target.parent)

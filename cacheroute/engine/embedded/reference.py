@@ -44,10 +44,10 @@ class ReferenceModel:
         return torch.stack([self.prefill(slab, [token], slab.length) for slab, token in steps])
 
 
-def load_reference(path: Path, digest: str, attention: str = "sdpa") -> ReferenceModel:
+def load_reference(path: Path, digest: str, attention: str | None = None) -> ReferenceModel:
     """Loads a Hugging Face directory as it is (bf16, CPU, nothing fetched, no code of the model's own run).
 
-    `sdpa` attention is half as slow as `eager` on long prompts; they round differently.
+    `attention` is transformers' name of an implementation, by default the fastest that the architecture has.
 
     Raises `UnsupportedModel` where layers keep something else than one K and V of the same shape a token,
     `OSError` where files are missing.
@@ -60,15 +60,16 @@ def load_reference(path: Path, digest: str, attention: str = "sdpa") -> Referenc
     )
     network.eval()
     try:
-        model = ReferenceModel(network, _spec(network, digest, f"reference-{attention}"))
+        model = ReferenceModel(network, _spec(network, digest))
         model.prefill(model.spec.slab(capacity=4), [0, 1, 2], 0)
     except (RuntimeError, AttributeError, TypeError, ValueError, IndexError) as error:
         raise UnsupportedModel(f"the KV cache of {type(network).__name__} does not fit a slab: {error}") from error
     return model
 
 
-def _spec(network: PreTrainedModel, digest: str, forward: str) -> ModelSpec:
+def _spec(network: PreTrainedModel, digest: str) -> ModelSpec:
     config = network.config.get_text_config()
+    attention = config._attn_implementation  # pyright: ignore[reportPrivateUsage]  # there is no public name
     return ModelSpec(
         layers=config.num_hidden_layers,
         kv_heads=getattr(config, "num_key_value_heads", None) or config.num_attention_heads,
@@ -79,7 +80,7 @@ def _spec(network: PreTrainedModel, digest: str, forward: str) -> ModelSpec:
         eos_ids=_eos_ids(network),
         dtype="bfloat16",
         digest=digest,
-        forward=forward,
+        forward=f"reference-{attention}",
     )
 
 
