@@ -85,6 +85,14 @@ class KdnWorld:
         return self.stores["kv-1"]
 
     async def __aenter__(self) -> "KdnWorld":
+        try:
+            await self._start()
+        except BaseException:  # a half-started world must not leave servers behind
+            await self.__aexit__()
+            raise
+        return self
+
+    async def _start(self) -> None:
         for name, valkey in self.valkeys.items():
             self._stack.enter_context(valkey)
             self._stack.push_async_callback(self.stores[name].close)
@@ -96,7 +104,6 @@ class KdnWorld:
         await self.start_scheduler()
         await self.start_kdn()
         await self.renewed()
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop_kdn()
