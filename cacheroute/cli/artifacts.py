@@ -12,6 +12,9 @@ from cacheroute.client import Kdn
 from cacheroute.errors import BadRequest, UpstreamFailed
 from cacheroute.wire.kdn import Artifact, BuildResult
 
+PRESENT = "present"
+"""What a KDN says of an artifact that it has already."""
+
 
 class Built(Struct, frozen=True):
     """What a round of building left: the artifacts, old and new, and why there are not more."""
@@ -51,10 +54,12 @@ async def build_blocks(out: Output, kdn: Kdn, kids: Sequence[str]) -> Built:
     for number, kid in enumerate(kids, 1):
         for result in await kdn.build((kid,)):
             results.append(result)
-            out.note(f"  {number}/{len(kids)} {kid[:12]} {_outcome(result)}")
+            if result.reason != PRESENT:
+                out.note(f"  {number}/{len(kids)} {kid[:12]} {_outcome(result)}")
     done = Built(tuple(results))
+    old = sum(result.reason == PRESENT for result in results)
     total_mb = sum(artifact.nbytes for artifact in done.artifacts) / 2**20
-    out.say(f"KV: {len(done.artifacts)} artifacts, {total_mb:.0f} MB at {kdn.name}.")
+    out.say(f"KV: {len(done.artifacts)} artifacts, {total_mb:.0f} MB at {kdn.name}; {old} were there already.")
     return done
 
 

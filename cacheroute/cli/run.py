@@ -19,7 +19,7 @@ from cacheroute.cli.up import bring_up, endpoints, say_endpoints
 from cacheroute.config import Config
 from cacheroute.errors import UpstreamFailed
 
-FIRST_QUESTION = "How does CacheRoute decide whether knowledge goes to the model as text or as KV?"
+FIRST_QUESTION = "What does KDN stand for?"
 
 
 def run(invocation: Invocation, repeats: int) -> int | None:
@@ -32,6 +32,7 @@ def run(invocation: Invocation, repeats: int) -> int | None:
     if not out.as_json and sys.stdin.isatty() and sys.stdout.isatty():
         say_endpoints(invocation)
         code = _console(invocation)
+        out.say("\nThe console is closed; the stack runs on.")
         say_endpoints(invocation)
         return code
     result = show_demo(invocation, repeats=repeats)
@@ -51,7 +52,7 @@ async def _filled(invocation: Invocation) -> tuple[Answer, dict[str, str]]:
         if _takes_kv(invocation.config):
             _check(await build_blocks(out, kdn, kids))
         out.say(f"\n> {FIRST_QUESTION}\n")
-        question = Question(text=FIRST_QUESTION, model=await served_model(client), max_tokens=64)
+        question = Question(text=FIRST_QUESTION, model=await served_model(client))
         answer = await ask(client.endpoint, question, lambda piece: out.say(piece, end=""))
         out.say("\n")
         return answer, await titles(client, answer.way.knowledge)

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,9 +73,16 @@ def say_endpoints(invocation: Invocation) -> None:
 
 
 def stop_command(invocation: Invocation) -> str:
+    """What ends this stack, as it can be typed here: a venv need not be active."""
+    script = Path(sys.executable).with_name("cacheroute")
+    on_path = shutil.which("cacheroute")
+    if on_path is not None and Path(on_path).samefile(script):
+        name = "cacheroute"
+    else:
+        name = str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)
     file = invocation.config_file
     named = ["--config", str(file)] if file is not None and file.parent != Path.cwd() else []
-    return shlex.join(["cacheroute", "down", *named])
+    return shlex.join([name, "down", *named])
 
 
 def _prepare_models(invocation: Invocation, wanted: Sequence[str]) -> None:
