@@ -14,24 +14,9 @@ from cacheroute import tokens
 from cacheroute.config import Config
 from cacheroute.keys import KeyScheme
 
-CHUNK = 64
+CHUNK = 16
 CHUNK_NBYTES = CHUNK * 23_040
-WORDS = [
-    "store",
-    "engine",
-    "prompt",
-    "token",
-    "chunk",
-    "prefix",
-    "river",
-    "copper",
-    "answer",
-    "model",
-    "queue",
-    "lantern",
-    "garden",
-    "paper",
-]
+WORDS = ("store", "engine", "prompt", "token", "chunk", "prefix", "river", "copper", "answer", "queue", "lantern")
 
 
 def document(seed: int, words: int = 220) -> str:
@@ -112,7 +97,7 @@ async def test_a_prefill_answers_when_every_whole_chunk_is_in_the_store(engine: 
     assert raw.exists(*keys) == 3
     raw.delete(*keys)  # evicted, though the engine's own cache still has it
     again = await engine.ask(COMPLETIONS, prompt=ids, max_tokens=1)
-    assert cached(again)["prefix_cache_tokens"] == 2 * CHUNK, "the last chunk is computed for its logits"
+    assert cached(again)["prefix_cache_tokens"] == 2 * CHUNK, "one token at least is computed, for its logits"
     assert cached(again)["stored_tokens"] == len(ids)
     assert raw.exists(*keys) == 3
 

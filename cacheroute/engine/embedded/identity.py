@@ -23,7 +23,7 @@ def describe(
     served_name: str,
     max_model_len: int,
     chunk_tokens: int,
-    piece_tokens: int,
+    cut_tokens: int,
     threads: int,
     no_kv_reason: str,
 ) -> EngineInfo:
@@ -33,7 +33,7 @@ def describe(
         template=prepared.template_sha256,
         dtype=spec.dtype,
         chunk_tokens=chunk_tokens,
-        block_tokens=piece_tokens,
+        block_tokens=cut_tokens,
         kv_layout=KV_LAYOUT,
         cpu_isa=f"{platform.machine()}-{torch.backends.cpu.get_cpu_capability()}",
         threads=threads,

@@ -19,13 +19,23 @@ log = logging.getLogger(__name__)
 
 
 class KvKeeper:
-    """Restores and keeps KV by whole chunks. Reader and writer are None where the engine has no kv store."""
+    """Restores and keeps KV by whole chunks. Reader and writer are None where the engine has no kv store.
+
+    What is restored ends at a multiple of `cut_tokens` (itself one of the chunk): where a model's bits depend on
+    how its prefill is cut, what follows a hit must begin where a piece of the whole prefill begins.
+    """
 
     def __init__(
-        self, scheme: KeyScheme, prefix_cache: PrefixCache, reader: KvReader | None, writer: KvWriter | None
+        self,
+        scheme: KeyScheme,
+        cut_tokens: int,
+        prefix_cache: PrefixCache,
+        reader: KvReader | None,
+        writer: KvWriter | None,
     ) -> None:
         self.prefix_cache = prefix_cache
         self._scheme = scheme
+        self._cut_tokens = cut_tokens
         self._reader = reader
         self._writer = writer
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="kv-reader")
@@ -45,17 +55,17 @@ class KvKeeper:
         """Fills `slab` with what is known of the prompt's KV. False: the store is being asked, and `resume` is
         called from another thread when it is done; until then the slab is the reader's.
 
-        At least one token stays to be computed, and with it its whole chunk: so a full hit computes the very
-        piece that a prefill of the same text ends with.
+        At least one token stays to be computed, for its logits.
         """
         chunk = self._scheme.chunk_tokens
-        keys = self._scheme.keys(generation.ids[: (generation.prompt_tokens - 1) // chunk * chunk])
+        keys = self._scheme.keys(generation.ids[: self._aligned(generation.prompt_tokens - 1)])
         values = self.prefix_cache.match(keys)
         slab.load_chunks(0, chunk, values)
         generation.prefix_cache_tokens = slab.length
-        generation.lap("prefix_cache")
         missing = keys[len(values) :]
+        generation.lap("prefix_cache")
         if not missing or self._reader is None:
+            self._align(generation, slab)
             return True
         loading = self._executor.submit(self._reader.load, slab, missing)
 
@@ -64,6 +74,7 @@ class KvKeeper:
                 log.error("the kv store reader failed; recomputing", exc_info=error)
             else:
                 generation.kv_store_tokens = future.result() * chunk
+                self._align(generation, slab)
             resume()
 
         loading.add_done_callback(loaded)
@@ -93,6 +104,14 @@ class KvKeeper:
         keys = self._scheme.keys(generation.ids[: generation.prompt_tokens])
         values = [self.prefix_cache.get(key) or slab.chunk_bytes(index, chunk) for index, key in enumerate(keys)]
         self._writer.submit(Batch(list(zip(keys, values, strict=True)), only_missing=True, on_stored=on_stored))
+
+    def _aligned(self, tokens: int) -> int:
+        return tokens // self._cut_tokens * self._cut_tokens
+
+    def _align(self, generation: Generation, slab: KVSlab) -> None:
+        slab.truncate(self._aligned(slab.length))
+        generation.prefix_cache_tokens = min(generation.prefix_cache_tokens, slab.length)
+        generation.kv_store_tokens = slab.length - generation.prefix_cache_tokens
 
     def _remember(self, generation: Generation, slab: KVSlab, tokens: int, after: int = 0) -> list[tuple[str, bytes]]:
         """Puts whole chunks up to `tokens` that end behind `after` in the prefix cache; returns those that were
