@@ -1,0 +1,57 @@
+"""`cacheroute run` in a terminal, with the real embedded engine: from nothing to the console, everything left up."""
+
+import shutil
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from fakes.operator import Operator, operator
+from fakes.terminal import Terminal, terminal
+
+from cacheroute.config import Config
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(420),
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux"),
+]
+
+
+@pytest.fixture
+def person() -> Generator[Operator]:
+    with tempfile.TemporaryDirectory(prefix="cr-") as short, operator(Path(short)) as someone:
+        prepared = Config().paths.data_dir / "models"  # by `make setup`
+        if prepared.is_dir():
+            (someone.home / "data").mkdir()
+            (someone.home / "data" / "models").symlink_to(prepared)
+        yield someone
+
+
+@pytest.fixture
+def window(person: Operator) -> Generator[Terminal]:
+    with terminal(person.home, person.env) as opened:
+        yield opened
+
+
+def test_run_fills_a_new_stack_asks_opens_the_console_and_leaves_all_of_it_up(
+    person: Operator, window: Terminal
+) -> None:
+    window.type("cacheroute run; echo code=$?")
+    screen = window.wait_for("q detach", within_s=360)
+    screen = window.wait_for("7/7 processes")
+    assert "READY" in screen
+    window.wait_for("kdn-1                      24")
+    window.press("q")
+    screen = window.wait_for("code=0")
+    assert "the stack runs on" in screen
+    assert "cacheroute down" in screen
+    assert "KDN" in screen
+
+    answered = person.cacheroute("ask", "What does KDN stand for?", "--json").json["answer"]
+    assert "knowledge delivery network" in answered["text"].lower()
+    assert answered["way"]["injection"] == "kv"
+    again = person.cacheroute("knowledge", "build", "--all", "--json").json["results"]
+    assert {result["reason"] for result in again} == {"present"}
+    forgotten = person.cacheroute("knowledge", "delete", "kdn-artifacts.md", "--yes", "--json").json
+    assert len(forgotten["artifacts"]) == len(forgotten["kids"]) > 0
