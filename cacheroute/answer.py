@@ -51,6 +51,8 @@ class Way(Struct, frozen=True, kw_only=True):
 
     request_id: str
     knowledge: tuple[str, ...]
+    retrieval: str
+    """Why this knowledge, or why none."""
     pool: str
     instance: str
     injection: str
@@ -62,6 +64,7 @@ class Way(Struct, frozen=True, kw_only=True):
         return cls(
             request_id=headers.get("X-Request-ID", ""),
             knowledge=tuple(kid.strip() for kid in kids.split(",") if kid.strip()),
+            retrieval=headers.get("X-CacheRoute-Retrieval", ""),
             pool=headers.get("X-CacheRoute-Pool", ""),
             instance=headers.get("X-CacheRoute-Instance", ""),
             injection=headers.get("X-CacheRoute-Injection", ""),

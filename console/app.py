@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from textual.app import App, ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
@@ -33,7 +33,10 @@ class ConsoleApp(App[None]):
 
     TITLE = "CacheRoute"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [("q", "quit", "Detach"), ("p", "pause", "Pause")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,ctrl+c", "quit", "Detach", priority=True),
+        Binding("p", "pause", "Pause"),
+    ]
     CSS = "Static { height: auto; } #requests { height: 1fr; } #head, #keys { height: 1; } #keys { text-style: dim; }"
 
     def __init__(self, feed: Feed, clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,7 +93,8 @@ class ConsoleApp(App[None]):
             self._put(name, joined(lines))
 
     def _draw_head(self) -> None:
-        self._put("head", head_line(self._stack, self._clock(), self.size.width, paused=self._paused))
+        head = head_line(self._stack, self._traffic, self._clock(), self.size.width, paused=self._paused)
+        self._put("head", head)
 
     def _put(self, name: str, content: Content) -> None:
         """Only what changed is drawn: a line costs more on the terminal than in here."""

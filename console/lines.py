@@ -30,8 +30,10 @@ _REQUESTS = (Column("AT", 8), Column("STATUS", 6, True), Column("TTFT", 8, True)
 _MIB = 2**20
 
 
-def head_line(stack: StackView | None, now_s: float, width: int, *, paused: bool = False) -> Content:
-    """What the whole is like, and how old that news is."""
+def head_line(
+    stack: StackView | None, traffic: TrafficView | None, now_s: float, width: int, *, paused: bool = False
+) -> Content:
+    """What the whole is like, and how old the oldest news on the screen is."""
     if stack is None:
         return _bar("CacheRoute   asking the stack …", width)
     if stack.status is None:
@@ -42,7 +44,7 @@ def head_line(stack: StackView | None, now_s: float, width: int, *, paused: bool
         word = "READY" if stack.status.is_ready else "NOT READY"
     services = stack.status.services if stack.status is not None else ()
     count = f"{sum(service.state.value == 'READY' for service in services)}/{len(services)} processes"
-    age_s = now_s - stack.taken_s
+    age_s = now_s - min(view.taken_s for view in (stack, traffic) if view is not None)
     news = "paused" if paused else f"stale {age_s:.0f} s" if age_s > STALE_S else "live"
     return _bar(f"CacheRoute   {word}   {count}   {news}", width)
 

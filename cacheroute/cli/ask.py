@@ -73,7 +73,7 @@ def say_decision(out: Output, answer: Answer, names: dict[str, str]) -> None:
     way = answer.way
     used = [f"{names.get(kid, 'untitled')} ({kid[:12]})" for kid in way.knowledge]
     first = f"first token {answer.ttft_ms:.0f} ms, " if answer.ttft_ms is not None else ""
-    out.say(f"knowledge  {', '.join(used) or 'none'}")
+    out.say(f"knowledge  {', '.join(used) or 'none'}; {way.retrieval}")
     out.say(f"route      {way.pool} -> {way.instance}")
     out.say(f"injection  {way.injection or 'none'}: {way.reason}")
     out.say(f"time       {first}all {answer.total_ms:.0f} ms{_tokens(answer)}")

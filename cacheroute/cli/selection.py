@@ -35,4 +35,6 @@ def find_blocks(blocks: Sequence[BlockInfo], what: str) -> list[BlockInfo]:
         raise NotFound(f"nothing registered is called {what!r}; `cacheroute knowledge list` shows what is")
     if len(sources := sorted({block.source for block in named})) > 1:
         raise BadRequest(f"{what!r} could be several sources: {', '.join(sources)}")
+    if len(collections := sorted({block.collection for block in named})) > 1:
+        raise BadRequest(f"{what!r} is in several collections ({', '.join(collections)}): name a kid")
     return sorted(named, key=lambda block: block.ordinal)

@@ -19,6 +19,7 @@ STOP = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
 HEADERS = {
     "X-Request-ID": "r1",
     "X-CacheRoute-Knowledge": "k1,k2",
+    "X-CacheRoute-Retrieval": "accepted: fused 0.60",
     "X-CacheRoute-Pool": "pool-1",
     "X-CacheRoute-Instance": "instance-1",
     "X-CacheRoute-Injection": "kv",
@@ -66,6 +67,7 @@ async def test_text_comes_piece_by_piece_and_the_whole_says_where_it_came_from()
     assert answer.way == Way(
         request_id="r1",
         knowledge=("k1", "k2"),
+        retrieval="accepted: fused 0.60",
         pool="pool-1",
         instance="instance-1",
         injection="kv",

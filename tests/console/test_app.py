@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 
+import pytest
 from textual.widgets import Static
 
 from console.app import ConsoleApp, Show
@@ -53,13 +54,14 @@ async def test_the_first_view_is_drawn_at_once() -> None:
         assert "READY   1/1 processes   live" in shown(app, "head")
 
 
-async def test_q_detaches_and_ends_the_feed() -> None:
+@pytest.mark.parametrize("key", ["q", "ctrl+c"])
+async def test_a_key_detaches_and_ends_the_feed(key: str) -> None:
     story = Story()
     app = ConsoleApp(story)
     async with app.run_test() as pilot:
         story.views.put_nowait(view(State.READY))
         await pilot.pause()
-        await pilot.press("q")
+        await pilot.press(key)
     assert app.return_code == 0
     assert story.cancelled
 

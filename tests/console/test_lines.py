@@ -97,14 +97,19 @@ def test_no_line_is_wider_than_the_screen(width: int) -> None:
     ],
 )
 def test_the_head_says_how_the_whole_is(view: StackView | None, word: str) -> None:
-    assert word in head_line(view, 10.5, 80).plain
+    assert word in head_line(view, None, 10.5, 80).plain
 
 
 def test_old_news_are_called_stale_with_their_age() -> None:
     view = stack(service("kv-1", State.READY))
-    assert "live" in head_line(view, 11.0, 80).plain
-    assert "stale 9 s" in head_line(view, 19.0, 80).plain
-    assert "paused" in head_line(view, 19.0, 80, paused=True).plain
+    assert "live" in head_line(view, None, 11.0, 80).plain
+    assert "stale 9 s" in head_line(view, None, 19.0, 80).plain
+    assert "paused" in head_line(view, None, 19.0, 80, paused=True).plain
+
+
+def test_the_oldest_news_on_the_screen_count() -> None:
+    hung = TrafficView(2.0, PEERS)
+    assert "stale 9 s" in head_line(stack(service("kv-1", State.READY)), hung, 11.0, 80).plain
 
 
 def test_a_stack_that_cannot_be_asked_says_why() -> None:
