@@ -169,7 +169,7 @@ class ComputeThread:
         self._decoding.append(generation)
         self._accept(generation, generation.pick(logits))
         if generation.slab is not None:
-            self._keeper.keep_prompt(generation, slab)
+            self._keeper.keep(generation, slab)  # after the first token is told: nobody waits for this
 
     def _decode(self) -> None:
         batch = list(self._decoding)
@@ -194,9 +194,11 @@ class ComputeThread:
             return
         self._decoding.remove(generation)
         slab = _slab_of(generation)
-        if generation.generated == 1:
-            self._keeper.keep_prompt(generation, slab)
-        self._keeper.keep_answer(generation, slab, lambda: generation.tell(delta))
+        if not generation.awaits_store:
+            generation.tell(delta)
+        self._keeper.keep(generation, slab)
+        if generation.awaits_store:
+            self._keeper.store_prompt(generation, slab, lambda: generation.tell(delta))
         self._end(generation, delta.finish)
 
     def _fail(self, generation: Generation, why: str) -> None:

@@ -43,6 +43,7 @@ class Generation:
         """Prompt tokens of others that were computed while this one could have been."""
         self.prefix_cache_tokens = 0
         self.kv_store_tokens = 0
+        self.kept_chunks = 0
         self.stored_tokens: int | None = None
         self.parts_ms: dict[str, float] = {}
         self._max_tokens = max_tokens

@@ -80,19 +80,29 @@ class KvKeeper:
         loading.add_done_callback(loaded)
         return False
 
-    def keep_prompt(self, generation: Generation, slab: KVSlab) -> None:
-        """Keeps the prompt's chunks, once its first token is out."""
-        fresh = self._remember(generation, slab, generation.prompt_tokens)
-        if self._writer is not None and fresh and not generation.awaits_store:
-            self._writer.submit(Batch(fresh))
+    def keep(self, generation: Generation, slab: KVSlab) -> None:
+        """Keeps the chunks that have become whole since last time: in the prefix cache, and those that were computed
+        here in the kv store, which gets them in its own time."""
+        chunk = self._scheme.chunk_tokens
+        keys = self._scheme.keys(generation.ids[: slab.length])
+        restored = (generation.prefix_cache_tokens + generation.kv_store_tokens) // chunk
+        fresh: list[tuple[str, memoryview]] = []
+        for index in reversed(range(generation.kept_chunks, len(keys))):  # the head last: used most recently
+            value = self.prefix_cache.get(keys[index])
+            if value is None:
+                value = slab.chunk_bytes(index, chunk)
+                if index >= restored:
+                    fresh.append((keys[index], value))
+            self.prefix_cache.put(keys[index], value)
+        generation.kept_chunks = len(keys)
+        if fresh and self._writer is not None:
+            self._writer.submit(Batch(fresh[::-1]))
 
-    def keep_answer(self, generation: Generation, slab: KVSlab, done: Callable[[], None]) -> None:
-        """Keeps the chunks that the generated tokens completed. Calls `done` when nothing more is waited for:
-        at once, or for a prefill when its prompt is in the store."""
-        fresh = self._remember(generation, slab, slab.length, after=generation.prompt_tokens)
-        if self._writer is None or not generation.awaits_store:
-            if self._writer is not None and fresh:
-                self._writer.submit(Batch(fresh))
+    def store_prompt(self, generation: Generation, slab: KVSlab, done: Callable[[], None]) -> None:
+        """Sees to it that the kv store has every whole chunk of the prompt, wherever it came from; then, from
+        another thread, calls `done`."""
+        if self._writer is None:
+            generation.stored_tokens = 0
             done()
             return
         chunk = self._scheme.chunk_tokens
@@ -112,20 +122,3 @@ class KvKeeper:
         slab.truncate(self._aligned(slab.length))
         generation.prefix_cache_tokens = min(generation.prefix_cache_tokens, slab.length)
         generation.kv_store_tokens = slab.length - generation.prefix_cache_tokens
-
-    def _remember(self, generation: Generation, slab: KVSlab, tokens: int, after: int = 0) -> list[tuple[str, bytes]]:
-        """Puts whole chunks up to `tokens` that end behind `after` in the prefix cache; returns those that were
-        computed here, which the store may lack."""
-        chunk = self._scheme.chunk_tokens
-        restored = (generation.prefix_cache_tokens + generation.kv_store_tokens) // chunk
-        keys = self._scheme.keys(generation.ids[:tokens])
-        fresh: list[tuple[str, bytes]] = []
-        for index in reversed(range(after // chunk, len(keys))):  # head last: it is to be the most recently used
-            value = self.prefix_cache.get(keys[index])
-            if value is None:
-                value = slab.chunk_bytes(index, chunk)
-                if index >= restored:
-                    fresh.append((keys[index], value))
-            self.prefix_cache.put(keys[index], value)
-        fresh.reverse()
-        return fresh

@@ -18,13 +18,13 @@ MAX_PENDING_BYTES = 512 * 2**20
 class Batch:
     """Chunks of one sequence, from the head on. `on_stored` is told how many the store holds, from any thread."""
 
-    items: Sequence[tuple[str, bytes]]
+    items: Sequence[tuple[str, memoryview]]
     only_missing: bool = False
     on_stored: Callable[[int], None] = lambda count: None
 
     @property
     def nbytes(self) -> int:
-        return sum(len(value) for _, value in self.items)
+        return sum(value.nbytes for _, value in self.items)
 
 
 class KvWriter:
@@ -71,7 +71,7 @@ class KvWriter:
         if batch.only_missing:
             keys = [key for key, _ in items]
             there = self._link.use(lambda link: link.sizes(keys)) or [0] * len(items)
-            items = [item for item, size in zip(items, there, strict=True) if size != len(item[1])]
+            items = [item for item, size in zip(items, there, strict=True) if size != item[1].nbytes]
         stored = len(batch.items) - len(items)
         items.reverse()  # tail first: under LRU the head, without which nothing else is found, survives longest
         for start in range(0, len(items), ROUND_CHUNKS):
@@ -84,6 +84,6 @@ class KvWriter:
         return stored
 
 
-def _set(link: Link, items: Sequence[tuple[str, bytes]]) -> bool:
+def _set(link: Link, items: Sequence[tuple[str, memoryview]]) -> bool:
     link.set(items)
     return True

@@ -59,14 +59,18 @@ class KVSlab:
         layers, pair, heads, _, head_dim = self.kv.shape
         return layers * pair * heads * chunk_tokens * head_dim * self.kv.element_size()
 
-    def chunk_bytes(self, index: int, chunk_tokens: int) -> bytes:
-        """The value of chunk `index`, ready for the kv store.
+    def chunk_bytes(self, index: int, chunk_tokens: int) -> memoryview:
+        """The value of chunk `index`, ready for the kv store: a copy of its own, made without the interpreter lock
+        (`tobytes` would keep the event loop from sending the token that was just found).
 
         Raises `SlabError` where the chunk is not wholly computed.
         """
         if index < 0 or (index + 1) * chunk_tokens > self.length:
             raise SlabError(f"chunk {index} of {chunk_tokens} tokens is not within {self.length} positions")
-        return self._window(index, chunk_tokens).tobytes()
+        window = self._window(index, chunk_tokens)
+        value = np.empty(window.shape, dtype=np.int16)
+        value[...] = window
+        return value.reshape(-1).view(np.uint8).data
 
     def load_chunk(self, index: int, chunk_tokens: int, buffer: bytes | bytearray | memoryview) -> None:
         """Copies a chunk's value into its place; the length grows to its end if it was shorter.
@@ -86,7 +90,7 @@ class KVSlab:
         window[...] = np.frombuffer(buffer, dtype=np.int16).reshape(window.shape)
         self.length = max(self.length, end)
 
-    def load_chunks(self, first: int, chunk_tokens: int, buffers: Sequence[bytes]) -> None:
+    def load_chunks(self, first: int, chunk_tokens: int, buffers: Sequence[bytes | memoryview]) -> None:
         """`load_chunk` for consecutive chunks, as an MGET answers them."""
         for offset, buffer in enumerate(buffers):
             self.load_chunk(first + offset, chunk_tokens, buffer)

@@ -147,7 +147,13 @@ def test_a_batch_is_stored_and_only_what_is_missing_is_sent_again(valkey: Valkey
     chunks = values(slab(), 20)
     counts: list[int] = []
     for only_missing in (False, True):
-        writer.submit(Batch(list(chunks.items()), only_missing=only_missing, on_stored=counts.append))
+        writer.submit(
+            Batch(
+                [(key, memoryview(value)) for key, value in chunks.items()],
+                only_missing=only_missing,
+                on_stored=counts.append,
+            )
+        )
         raw.delete("k3") if not only_missing else None
     writer.stop()
     assert counts == [20, 20]
@@ -160,6 +166,6 @@ def test_chunks_that_cannot_be_stored_are_given_up_and_said(tmp_path: Path):
     writer = KvWriter(link, EngineMetrics(Metrics("engine")))
     writer.start()
     counts: list[int] = []
-    writer.submit(Batch([("k", b"value")], on_stored=counts.append))
+    writer.submit(Batch([("k", memoryview(b"value"))], on_stored=counts.append))
     writer.stop()
     assert (counts, failures) == ([0], [1])

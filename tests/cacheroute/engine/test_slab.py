@@ -62,7 +62,7 @@ def test_a_value_of_the_wrong_size_is_refused_and_changes_nothing() -> None:
     value = filled(16).chunk_bytes(0, 16)
     slab = filled(0)
     before = slab.kv.clone()
-    for wrong in (b"", value[:-1], value + b"\0"):
+    for wrong in (b"", value[:-1], bytes(value) + b"\0"):
         with pytest.raises(SlabError, match=f"not {len(wrong)}"):
             slab.load_chunk(0, 16, wrong)
     assert torch.equal(slab.kv, before)
