@@ -55,7 +55,7 @@ class ComputeThread:
         self._inbox = queue.SimpleQueue[Callable[[], None]]()
         self._stopping = False
         self._waiting = deque[Generation]()
-        self._loading = 0
+        self._loading: list[Generation] = []
         self._prefilling: list[Generation] = []
         self._decoding: list[Generation] = []
         self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
@@ -77,7 +77,7 @@ class ComputeThread:
     @property
     def running(self) -> int:
         """Streams that hold a slab."""
-        return self._loading + len(self._prefilling) + len(self._decoding)
+        return len(self._loading) + len(self._prefilling) + len(self._decoding)
 
     @property
     def waiting(self) -> int:
@@ -107,8 +107,9 @@ class ComputeThread:
                 if self._decoding:
                     self._decode()
         finally:
-            for generation in (*self._waiting, *self._prefilling, *self._decoding):
-                self._fail(generation, "the engine is stopping" if self._stopping else "the compute thread died")
+            why = "it is stopping" if self._stopping else "its compute thread died"
+            for generation in (*self._waiting, *self._loading, *self._prefilling, *self._decoding):
+                generation.tell(CacheRouteError(f"the engine failed: {why}"))
 
     def _take_in(self) -> None:
         idle = not (self._prefilling or self._decoding)
@@ -135,12 +136,12 @@ class ComputeThread:
     def _admit(self, generation: Generation) -> None:
         generation.lap("queue")
         slab = generation.slab = self._pool.acquire()
-        self._loading += 1
+        self._loading.append(generation)
         if self._keeper.restore(generation, slab, lambda: self.post(lambda: self._restored(generation))):
             self._restored(generation)
 
     def _restored(self, generation: Generation) -> None:
-        self._loading -= 1
+        self._loading.remove(generation)
         generation.lap("kv_load")
         self._prefilling.append(generation)
 
