@@ -118,14 +118,17 @@ class _Reading:
         return (time.perf_counter() - self._sent_s) * 1000
 
     async def stream(self, response: httpx.Response) -> None:
+        done = False
         try:
             async for event in EventSource(response).aiter_sse():
                 if event.data == "[DONE]":
-                    return
-                self._take(_decoded(event.data), "delta", timed=True)
+                    done = True  # read on to the end: closing now would look like a client that left
+                elif not done:
+                    self._take(_decoded(event.data), "delta", timed=True)
         except SSEError as error:
             raise UpstreamFailed(f"the answer cannot be read: {error}") from error
-        raise UpstreamFailed("the answer broke off before its end")
+        if not done:
+            raise UpstreamFailed("the answer broke off before its end")
 
     def whole(self, content: bytes) -> None:
         self._take(_decoded(content), "message", timed=False)

@@ -13,7 +13,7 @@ T = TypeVar("T", bound=Struct)
 Path = tuple[str, ...]
 
 PREFIX = "CACHEROUTE_"
-NOT_SETTINGS = frozenset({"CACHEROUTE_CONFIG", "CACHEROUTE_NAME", "CACHEROUTE_DATA", "CACHEROUTE_EVAL_DATA"})
+NOT_SETTINGS = frozenset({"CACHEROUTE_CONFIG", "CACHEROUTE_NAME", "CACHEROUTE_EVAL_DATA"})
 """Variables of ours that are no config keys."""
 
 _TABLE = re.compile(r"^\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(#.*)?$")

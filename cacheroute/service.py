@@ -26,6 +26,7 @@ from cacheroute.errors import (
     NotFound,
     TooLarge,
     Unauthorized,
+    Unavailable,
 )
 from cacheroute.telemetry import Metrics, new_request_id
 
@@ -37,6 +38,8 @@ REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = web.RequestKey("request_id", str)
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 METRICS = web.AppKey("metrics", Metrics)
+FAILURE = web.AppKey("failure", asyncio.Future[str])
+"""Optional, of a plane: resolved with the reason when the role can never serve again. `run` then ends the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,12 @@ def run(role: str, planes: Callable[[], Awaitable[list[Plane]]], *, drain_s: flo
         async with serving(built, drain_s=drain_s):
             where = ", ".join(f"{plane.host}:{plane.port}" for plane in built)
             log.info("%s listens on %s", role, where)
-            await stop.wait()
+            stopped = asyncio.create_task(stop.wait())
+            failures = [plane.app[FAILURE] for plane in built if FAILURE in plane.app]
+            await asyncio.wait((stopped, *failures), return_when=asyncio.FIRST_COMPLETED)
+            for failure in failures:
+                if failure.done():  # whoever supervises starts it anew, or says why it cannot be started
+                    raise Unavailable(failure.result())
             log.info("%s drains", role)
 
     import uvloop
@@ -147,10 +155,10 @@ def run(role: str, planes: Callable[[], Awaitable[list[Plane]]], *, drain_s: flo
     try:
         uvloop.run(main())
     except CacheRouteError as error:
-        log.error("%s cannot start: %s", role, error.message)
+        log.error("%s ends: %s", role, error.message)
         sys.exit(1)
     except OSError as error:
-        log.error("%s cannot start: %s", role, error)
+        log.error("%s ends: %s", role, error)
         sys.exit(1)
 
 

@@ -62,7 +62,9 @@ async def plain_transformers(model: Path, threads: int) -> AsyncGenerator[PlainT
 def _serve(model_dir: str, threads: int) -> None:
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     torch.set_num_threads(threads)
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.bfloat16, local_files_only=True)
 

@@ -22,7 +22,7 @@ from cacheroute.engine.openai.messages import conversation
 from cacheroute.engine.openai.routes import OpenAIRoutes, check_model
 from cacheroute.engine.prepare import Progress
 from cacheroute.errors import CacheRouteError, ConfigError, Unavailable
-from cacheroute.service import Guard, Plane, json_response, plane_app, read_body
+from cacheroute.service import FAILURE, Guard, Plane, json_response, plane_app, read_body
 from cacheroute.telemetry import Metrics, Stopwatch
 from cacheroute.tokens import Tokens
 
@@ -50,12 +50,14 @@ class EngineRole:
         self._counts = EngineMetrics(self._metrics)
         self._backend: Backend | None = None
         self._why = "the model is being loaded"
+        self._failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def app(self) -> web.Application:
         security = self._config.security
         guard = Guard(token=self._tokens.control, hosts=Guard.names(self._settings.host, security.allowed_hosts))
         # beside the caller's body, knowledge up to the context's length
         app = plane_app(guard, self._metrics, max_body_bytes=(security.max_body_mb + 8) * 2**20)
+        app[FAILURE] = self._failure
         app.cleanup_ctx.append(self._running)
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/engine", self._describe)
@@ -79,18 +81,21 @@ class EngineRole:
         try:
             backend = await asyncio.to_thread(self._load)
         except (CacheRouteError, OSError, ValueError, RuntimeError, ImportError) as error:
-            self._why = f"the model cannot be loaded: {error}"
-            log.error("%s", self._why)
+            self._fail(f"the model cannot be loaded: {error}")
             return
         try:
             await _answer_one_token(backend)
         except CacheRouteError as error:
-            self._why = f"the model does not answer: {error.message}"
-            log.error("%s", self._why)
+            self._fail(f"the model does not answer: {error.message}")
             await backend.close()
             return
         self._backend = backend
         log.info("engine %s ready after %.0f ms: %s", self._name, watch.elapsed_ms, backend.info.model)
+
+    def _fail(self, why: str) -> None:
+        self._why = why
+        if not self._failure.done():
+            self._failure.set_result(why)
 
     def _load(self) -> Backend:
         from cacheroute.engine.embedded.load import load_engine  # here: torch takes seconds to import
@@ -105,7 +110,8 @@ class EngineRole:
         if self._backend is None:
             raise Unavailable(f"the engine is not ready: {self._why}", code="loading")
         if not self._backend.alive:
-            raise Unavailable("the engine's compute thread died; restart it", code="dead")
+            self._fail("the engine's compute thread died")
+            raise Unavailable("the engine's compute thread died; it is being restarted", code="dead")
         return self._backend
 
     async def _health(self, request: web.Request) -> web.Response:

@@ -4,7 +4,6 @@ Without an argument it prepares what the configuration's embedded engines load; 
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -22,12 +21,12 @@ from cacheroute.errors import ConfigError
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m cacheroute.engine.prepare", description=__doc__)
     parser.add_argument("model", nargs="?", help="a .gguf file or a Hugging Face directory; else as configured")
-    parser.add_argument("--data", type=Path, help="the data directory; else $CACHEROUTE_DATA, else as configured")
+    parser.add_argument("--data", type=Path, help="the data directory; else as configured")
     asked = parser.parse_args(arguments)
     console = Console()
     try:
         config = configuration.load()
-        data_dir = asked.data or Path(os.environ.get("CACHEROUTE_DATA") or config.paths.data_dir)
+        data_dir = asked.data or config.paths.data_dir
         engines = config.engine.values()
         wanted = [asked.model] if asked.model else sorted({one.model for one in engines if one.kind == "embedded"})
         for source in wanted:
