@@ -114,10 +114,20 @@ class Roles:
 
         await until(all_known)
 
-    async def until_kdns_know_instances(self) -> None:
+    async def until_introduced(self) -> None:
+        """Every KDN knows every instance, every proxy and instance every KDN: leases carry that, one by one."""
+
+        async def known(url: str, what: str, expected: set[str]) -> bool:
+            return set((await self.control("GET", "/debug/status", url=url))[what]) == expected
+
         async def all_known() -> bool:
-            seen = [await self.control("GET", "/debug/status", url=self.kdn_url(name)) for name in self.config.kdn]
-            return all(set(each["instances"]) == set(self.config.instance) for each in seen)
+            for name in self.config.kdn:
+                if not await known(self.kdn_url(name), "instances", set(self.config.instance)):
+                    return False
+            for role in (*self.config.proxy.values(), *self.config.instance.values()):
+                if not await known(f"http://127.0.0.1:{role.control_port}", "kdns", set(self.config.kdn)):
+                    return False
+            return True
 
         await until(all_known)
 
@@ -182,7 +192,7 @@ async def running_with_knowledge(config: Config) -> AsyncGenerator[Roles]:
                 await roles.start("embedder")
                 await roles.start_all()
                 await roles.start(*config.kdn)
-                await roles.until_kdns_know_instances()
+                await roles.until_introduced()
                 yield roles
             finally:
                 await roles.stop_all()
