@@ -1,19 +1,26 @@
 """Passing an answer through a hop: status, headers and bytes as they come, untouched, and the first one stamped.
 
-Knows nothing of what is relayed. Kept by itself so that it can be made fast.
+An answer that breaks off below is an error here too: whoever keeps a trace sees it, and `service` breaks the
+connection above. Knows nothing of what is relayed. Kept by itself so that it can be made fast.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
 
 from cacheroute.errors import DeadlineExceeded, Unavailable, UpstreamFailed
+from cacheroute.service import ANSWERING
 
 PASSED_HEADERS = ("Content-Type", "Retry-After", "Cache-Control")
 """Of an upstream's headers, those that are the answer's own; the rest describe a connection that ends here."""
+NO_ROOM = frozenset({429, 503})
+
+
+class Refused(Unavailable):
+    """The next hop will not serve it now, and there are others to ask."""
 
 
 @asynccontextmanager
@@ -25,16 +32,19 @@ async def upstream(
     *,
     deadline_ms: float,
     name: str,
+    others: bool = False,
 ) -> AsyncGenerator[aiohttp.ClientResponse]:
     """The next hop's answer to a POST of `body`, as soon as its headers are there.
 
     Raises Unavailable if it cannot be reached, UpstreamFailed if it breaks off, DeadlineExceeded after
-    `deadline_ms` in all.
+    `deadline_ms` in all; where there are `others` to ask, Refused for a 429 or 503.
     Leaving (also by cancellation) closes the connection, which cancels the work below.
     """
     timeout = aiohttp.ClientTimeout(total=max(deadline_ms, 1) / 1000, sock_connect=5)
     try:
         async with session.post(url, data=body, headers=headers, timeout=timeout) as response:
+            if others and response.status in NO_ROOM:
+                raise Refused(f"{name} refused it with HTTP {response.status}")
             yield response
     except TimeoutError as error:
         raise DeadlineExceeded(f"{name} did not answer within the request's time") from error
@@ -49,10 +59,14 @@ async def relay(
     response: aiohttp.ClientResponse,
     headers: Mapping[str, str],
     *,
+    read: bytes = b"",
     on_first_byte: Callable[[], None] = lambda: None,
     on_chunk: Callable[[bytes], None] = lambda chunk: None,
 ) -> web.StreamResponse:
-    """Answers `request` with `response`, adding `headers`. Both callbacks only look; they cannot change a byte."""
+    """Answers `request` with `response`, adding `headers`; `read` is what the caller has read of it already.
+
+    Both callbacks only look; they cannot change a byte. To be used inside `upstream`, which names what breaks off.
+    """
     out = web.StreamResponse(status=response.status)
     for name in PASSED_HEADERS:
         if name in response.headers:
@@ -63,16 +77,21 @@ async def relay(
     first = True
     try:
         await out.prepare(request)
-        async for chunk in response.content.iter_any():
+        request[ANSWERING] = True
+        async for chunk in _chunks(read, response):
             if first:
                 first = False
                 on_first_byte()
             on_chunk(chunk)
             await out.write(chunk)
-    except (aiohttp.ClientError, TimeoutError):
-        # Headers are out: the only honest end is a broken connection, not a complete-looking answer.
-        if request.transport is not None:
-            request.transport.abort()
+        await out.write_eof()
+    except aiohttp.ClientConnectionResetError:  # from our own writing: the client has left
         raise asyncio.CancelledError from None
-    await out.write_eof()
     return out
+
+
+async def _chunks(read: bytes, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    if read:
+        yield read
+    async for chunk in response.content.iter_any():
+        yield chunk

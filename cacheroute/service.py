@@ -36,6 +36,8 @@ T = TypeVar("T")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = web.RequestKey("request_id", str)
+ANSWERING = web.RequestKey("answering", bool)
+"""Set once the headers of an answer are out, which nothing can take back."""
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 METRICS = web.AppKey("metrics", Metrics)
 FAILURE = web.AppKey("failure", asyncio.Future[str])
@@ -170,6 +172,9 @@ def _errors() -> Middleware:
         try:
             return await handler(request)
         except CacheRouteError as error:
+            if request.get(ANSWERING) and request.transport is not None:
+                # The only honest end is a broken connection, not a complete-looking answer.
+                request.transport.abort()
             return error_response(error, request[REQUEST_ID])
         except web.HTTPNotFound:
             return error_response(NotFound(f"there is no {request.method} {request.path}"), request[REQUEST_ID])

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from cacheroute import sanitise
-from cacheroute.errors import CacheRouteError, NotFound, Unavailable
+from cacheroute.errors import NotFound, Unavailable
 from cacheroute.hop import HOP_HEADER, decode_hop, encode_hop
 from cacheroute.proxy.artifacts import find_artifact
 from cacheroute.proxy.compose import compose, in_canonical_order
@@ -27,11 +27,9 @@ from cacheroute.wire.control import Grant, InstanceRecord
 from cacheroute.wire.decision import Decision, HopReport, InjectionDecision
 from cacheroute.wire.serve import SERVE_PATH, InstanceRequest, Knowledge, KvPlan, ProxyRequest
 
-TRY_ELSEWHERE = frozenset({429, 503})
-
 
 class Server:
-    """Serves requests over a pool. Holds the turn of the strategy and the last decisions, nothing of a request."""
+    """Serves requests over a pool. Holds the turn of the strategy and counts of what was decided."""
 
     def __init__(
         self, name: str, settings: ProxyConfig, pool: Pool, session: aiohttp.ClientSession, token: str
@@ -65,22 +63,21 @@ class Server:
     ) -> web.StreamResponse | None:
         """The answer of the first instance that gives one; None if the prompt is too long with this knowledge."""
         candidates = self._candidates(asked)
-        failure: CacheRouteError | None = None
+        failure: Unavailable | None = None
         for routing, instance in candidates:
             last = instance is candidates[-1][1]
-            left_ms = asked.deadline_ms - watch.elapsed_ms
             try:
                 with watch.part("prepare"):
-                    async with self._pool.prepare.place(left_ms):
+                    async with self._pool.prepare.place(asked.deadline_ms - watch.elapsed_ms):
                         ready, injection = await self._prepare(asked, knowledge, instance, kdn_url)
                 queued_ms = watch.elapsed_ms
-                async with self._pool.ready_line(instance.name).place(left_ms):
+                async with self._pool.ready_line(instance.name).place(asked.deadline_ms - queued_ms):
                     watch.mark("ready_queue", watch.elapsed_ms - queued_ms)
                     return await self._forward(request, asked, ready, routing, injection, knowledge, watch, last)
             except _TooLong:
                 return None
-            except (Unavailable, _Refused) as error:
-                failure = failure or (error if isinstance(error, CacheRouteError) else None)
+            except Unavailable as error:
+                failure = failure or error
         raise failure or Unavailable(f"no instance of {self.name} could serve the request")
 
     def _candidates(self, asked: ProxyRequest) -> list[tuple[Decision, InstanceRecord]]:
@@ -145,12 +142,17 @@ class Server:
         }
         sent_ms = watch.elapsed_ms
         async with upstream(
-            self._session, instance.url + SERVE_PATH, envelope, headers, deadline_ms=left_ms, name=routing.target
+            self._session,
+            instance.url + SERVE_PATH,
+            envelope,
+            headers,
+            deadline_ms=left_ms,
+            name=routing.target,
+            others=not last,
         ) as answer:
             watch.mark("instance", watch.elapsed_ms - sent_ms)
-            if answer.status in TRY_ELSEWHERE and not last:
-                raise _Refused
-            if answer.status == 400 and knowledge and _is_too_long(await answer.read()):
+            refusal = await answer.read() if answer.status == 400 and knowledge else b""
+            if _is_too_long(refusal):
                 raise _TooLong
             below = decode_hop(answer.headers)
             injection = _what_happened(injection, below)
@@ -165,11 +167,7 @@ class Server:
                 "X-CacheRoute-Reason": sanitise.for_header(injection.reason),
                 "X-CacheRoute-Knowledge": ",".join(item.kid for item in knowledge),
             }
-            return await relay(request, answer, headers)
-
-
-class _Refused(Exception):
-    """This instance will not; another may."""
+            return await relay(request, answer, headers, read=refusal)
 
 
 class _TooLong(Exception):

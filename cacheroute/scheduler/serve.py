@@ -30,7 +30,6 @@ DEADLINE_HEADER = "X-Request-Deadline-Ms"
 UNDER_WAY = 0
 CLIENT_CLOSED = 499
 """The status kept of a request whose client left before its answer was whole."""
-TRY_ELSEWHERE = frozenset({429, 503})
 SHOWN_HEADERS = ("X-CacheRoute-Instance", "X-CacheRoute-Injection", "X-CacheRoute-Reason", "X-CacheRoute-Knowledge")
 
 
@@ -95,7 +94,7 @@ class Server:
         kdn = await self._kdn(trace.retrieved.knowledge)
         self._turn += 1
         decisions = STRATEGIES[self._settings.strategy](pools, self._turn)
-        failure: CacheRouteError | None = None
+        failure: Unavailable | None = None
         for decision in decisions:
             pool = self._registry.proxies.get(decision.target)
             if pool is None:
@@ -112,8 +111,8 @@ class Server:
             )
             try:
                 return await self._forward(request, pool, decision, envelope, trace, decision is decisions[-1])
-            except (Unavailable, _Refused) as error:
-                failure = failure or (error if isinstance(error, CacheRouteError) else None)
+            except Unavailable as error:
+                failure = failure or error
         raise failure or Unavailable("no pool could serve the request")
 
     async def _forward(
@@ -138,10 +137,9 @@ class Server:
             headers,
             deadline_ms=envelope.deadline_ms,
             name=pool.name,
+            others=not last,
         ) as answer:
             trace.watch.mark("proxy", trace.watch.elapsed_ms - sent_ms)
-            if answer.status in TRY_ELSEWHERE and not last:
-                raise _Refused
             trace.pool, trace.decision, trace.hops = pool.name, decision, flatten(decode_hop(answer.headers))
             self.routed[pool.name] = self.routed.get(pool.name, 0) + 1
             shown = {name: answer.headers[name] for name in SHOWN_HEADERS if name in answer.headers}
@@ -193,10 +191,6 @@ class Server:
         if not 0 < deadline_ms < float("inf"):
             raise BadRequest(f"{DEADLINE_HEADER} must be a positive number of ms", param=DEADLINE_HEADER)
         return min(deadline_ms, longest_ms)
-
-
-class _Refused(Exception):
-    """This pool will not; another may."""
 
 
 class _Draft:

@@ -145,6 +145,14 @@ async def test_a_prompt_that_proves_too_long_loses_its_least_relevant_knowledge(
     assert (status, body["error"]["code"]) == (400, "context_length_exceeded")
 
 
+async def test_a_refusal_of_the_engine_reaches_the_client_whole(roles):
+    """The proxy reads a 400 to see whether the prompt was too long; what it has read must still go on."""
+    kids = await roles.learn("valves.md", VALVES)
+    roles.engine.status = 400
+    status, _, body = await roles.chat("why?", knowledge_ids=kids)
+    assert (status, body["error"]["message"]) == (400, "the engine was told to answer 400")
+
+
 async def test_a_deleted_document_is_served_no_more(roles):
     kids = await roles.learn("valves.md", VALVES)
     await roles.control("DELETE", "/v1/documents?source=valves.md", url=roles.kdn_url())

@@ -126,6 +126,8 @@ async def test_an_engine_that_dies_in_a_stream_breaks_the_stream_and_not_the_sta
     with pytest.raises(aiohttp.ClientError):
         async with roles.session.post(f"{roles.url}/v1/chat/completions", json=body) as answer:
             await answer.read()
+    newest = (await roles.control("GET", "/debug/requests?limit=1"))["requests"][0]
+    assert (newest["status"], "broke off" in newest["error"]) == (502, True)
     roles.engine.break_after = None
     assert (await roles.chat(RAG=False))[0] == 200
 
