@@ -201,18 +201,22 @@ def _guarded(guard: Guard) -> Middleware:
 def check_bearer(request: web.Request, token: str) -> None:
     """Raises Unauthorized unless the request carries `token`. Compared in constant time."""
     offered = bearer(request)
-    if not offered or not hmac.compare_digest(offered.encode(), token.encode()):
+    if not offered or not hmac.compare_digest(offered, token.encode()):
         raise Unauthorized("this call needs the stack's control token as a bearer token")
 
 
-def bearer(request: web.Request) -> str:
+def bearer(request: web.Request) -> bytes:
+    """The bearer token that the request carries, in whatever bytes; empty if it carries none."""
     scheme, _, offered = request.headers.get("Authorization", "").partition(" ")
-    return offered.strip() if scheme.lower() == "bearer" else ""
+    return offered.strip().encode(errors="surrogateescape") if scheme.lower() == "bearer" else b""
 
 
 def _check_names(request: web.Request, hosts: frozenset[str]) -> None:
     """A browser page of somebody else's must not reach us: by DNS rebinding (Host) or cross-site (Origin)."""
-    host = request.url.host or ""
+    try:
+        host = request.url.host or ""
+    except ValueError:  # it is no host at all
+        host = ""
     if host not in hosts:
         raise Forbidden(f"Host {sanitise.for_line(host, 80)!r} is not served here; see [security] allowed_hosts")
     origin = request.headers.get("Origin")

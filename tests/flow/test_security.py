@@ -1,5 +1,7 @@
 """D19: who may call what. Nobody gets in without the control token; keys see their collections; nothing leaks."""
 
+import asyncio
+
 import pytest
 from fakes.roles import config_for, running
 
@@ -28,6 +30,23 @@ async def test_a_foreign_host_or_origin_is_refused(tmp_path):
         for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
             async with roles.session.get(f"{roles.url}/v1/models", headers=headers) as answer:
                 assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (b"Host: [::", 403),
+        (b"Host: localhost:99999", 403),
+        (b"Host: \xff", 403),
+        (b"Host: localhost\r\nAuthorization: Bearer \xff\xfe", 401),
+    ],
+)
+async def test_a_header_that_is_no_text_is_refused_like_any_other(tmp_path, header, status):
+    async with running(config_for(tmp_path)) as roles:
+        reader, writer = await asyncio.open_connection("127.0.0.1", roles.config.scheduler.control_port)
+        writer.write(b"GET /v1/peers HTTP/1.1\r\n" + header + b"\r\nConnection: close\r\n\r\n")
+        assert (await reader.readline()).split()[1] == str(status).encode()
+        writer.close()
 
 
 async def test_a_clients_authorization_never_reaches_the_engine(tmp_path):
