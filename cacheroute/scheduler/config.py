@@ -1,5 +1,7 @@
 """The scheduler's settings."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 
@@ -9,7 +11,7 @@ class SchedulerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     control_port: int = 7002
     lease_ttl_s: float = 10.0
     lease_renew_s: float = 2.0
-    strategy: str = "round_robin"
+    strategy: Literal["round_robin"] = "round_robin"
     max_inflight: int = 256
     """Requests served at a time; one more is answered 429."""
     request_timeout_s: float = 300.0

@@ -28,3 +28,4 @@ def choose_kdn(kdns: Sequence[KdnRecord], holders: Collection[str], turn: int) -
 
 
 STRATEGIES: dict[str, Strategy] = {"round_robin": round_robin}
+"""By the names that the configuration takes."""

@@ -1,9 +1,14 @@
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from cacheroute.config import Config, listeners, load
 from cacheroute.errors import ConfigError
+from cacheroute.proxy import policy as proxy_policy
+from cacheroute.proxy.config import ProxyConfig
+from cacheroute.scheduler import policy as scheduler_policy
+from cacheroute.scheduler.config import SchedulerConfig
 
 
 def _problems(tmp_path: Path, text: str, env: dict[str, str] | None = None) -> list[str]:
@@ -76,6 +81,33 @@ kv_store = "none"
     assert "line 3: scheduler.port: 70000 is no port" in text
     assert "port 8000 is already that of kdn.kdn-1" in text
     assert "line 2: scheduler.host: 0.0.0.0 is beyond loopback: set [security.api_keys] first" in text
+
+
+def test_an_unknown_strategy_is_a_clear_error_with_its_line(tmp_path):
+    """D24: an invalid injection strategy used to crash on a logger that was not there yet."""
+    problems = _problems(
+        tmp_path,
+        """\
+[scheduler]
+strategy = "fastest"
+[proxy.pool-1]
+strategy = "luck"
+injection = "telepathy"
+""",
+        {"CACHEROUTE_PROXY__POOL_1__INJECTION": "osmosis"},
+    )
+    assert problems == [
+        "line 2: scheduler.strategy: Invalid enum value 'fastest'",
+        "line 4: proxy.pool-1.strategy: Invalid enum value 'luck'",
+        "$CACHEROUTE_PROXY__POOL_1__INJECTION: proxy.pool-1.injection: Invalid enum value 'osmosis'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "strategies"), [(SchedulerConfig, scheduler_policy.STRATEGIES), (ProxyConfig, proxy_policy.STRATEGIES)]
+)
+def test_every_strategy_that_the_configuration_takes_is_there(kind, strategies):
+    assert set(get_args(get_type_hints(kind)["strategy"])) == set(strategies)
 
 
 def test_a_syntax_error_names_the_file(tmp_path):
