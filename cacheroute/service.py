@@ -115,6 +115,14 @@ async def read_body(request: web.Request) -> bytes:
         raise TooLarge(f"the body is larger than {request.app._client_max_size} bytes") from error  # pyright: ignore[reportPrivateUsage]
 
 
+def query_number(request: web.Request, name: str, default: int) -> int:
+    """The query's `name`. Raises BadRequest unless it is a number of 0 or more."""
+    text = request.query.get(name, str(default))
+    if not (text.isascii() and text.isdecimal()):
+        raise BadRequest(f"{name} must be a number, not {text[:40]!r}", param=name)
+    return int(text)
+
+
 @asynccontextmanager
 async def serving(planes: Iterable[Plane], *, drain_s: float = 5.0) -> AsyncGenerator[None]:
     """The planes, listening. On leaving: no new connections, then up to `drain_s` for the requests in flight."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from cacheroute import tokens
 from cacheroute.address import base_url
 from cacheroute.config import Config
-from cacheroute.errors import Overloaded, Unavailable
+from cacheroute.errors import CacheRouteError, Overloaded, Unavailable
 from cacheroute.hop import HOP_HEADER, decode_hop, encode_hop
 from cacheroute.instance.config import InstanceConfig
 from cacheroute.instance.engine_link import EngineLink
@@ -159,6 +159,9 @@ class Instance:
             response = await self._forward(request, asked)
             status = str(response.status)
             return response
+        except CacheRouteError as error:
+            status = str(error.status)
+            raise
         finally:
             self._inflight -= 1
             self._served += status == "200"

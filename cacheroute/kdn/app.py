@@ -16,7 +16,7 @@ from cacheroute.kdn.config import KdnConfig
 from cacheroute.kdn.documents import block_info
 from cacheroute.kdn.instances import why_not
 from cacheroute.kdn.role import Kdn
-from cacheroute.service import Guard, Plane, json_response, plane_app, read_struct
+from cacheroute.service import Guard, Plane, json_response, plane_app, query_number, read_struct
 from cacheroute.wire.kdn import (
     AddDocument,
     BuildRequest,
@@ -111,8 +111,8 @@ class Routes:
         return json_response(await self._kdn.documents.search(await read_struct(request, SearchBlocks)))
 
     async def _changes(self, request: web.Request) -> web.Response:
-        epoch, since = request.query.get("epoch"), _number(request, "since", 0)
-        limit = min(_number(request, "limit", MAX_CHANGES), MAX_CHANGES)
+        epoch, since = request.query.get("epoch"), query_number(request, "since", 0)
+        limit = min(query_number(request, "limit", MAX_CHANGES), MAX_CHANGES)
         page = await self._kdn.documents.changes(Cursor(epoch, since) if epoch else None, limit)
         return web.Response(body=msgspec.msgpack.encode(page), content_type="application/msgpack")
 
@@ -178,11 +178,3 @@ class Routes:
                 },
             }
         )
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    """Raises BadRequest unless the query's `name` is a number of 0 or more."""
-    text = request.query.get(name, str(default))
-    if not text.isdecimal():
-        raise BadRequest(f"{name} must be a number, not {text[:40]!r}", param=name)
-    return int(text)

@@ -10,7 +10,7 @@ from aiohttp import web
 from cacheroute import tokens
 from cacheroute.address import base_url
 from cacheroute.config import Config
-from cacheroute.errors import BadRequest
+from cacheroute.errors import BadRequest, CacheRouteError
 from cacheroute.lease import LeaseKeeper
 from cacheroute.proxy.config import ProxyConfig
 from cacheroute.proxy.pool import Pool
@@ -97,6 +97,9 @@ class Proxy:
             status = str(response.status)
             mode = response.headers.get("X-CacheRoute-Injection", mode)
             return response
+        except CacheRouteError as error:
+            status = str(error.status)
+            raise
         finally:
             self._requests.labels(status=status, mode=mode).inc()
 

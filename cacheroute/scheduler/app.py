@@ -15,7 +15,7 @@ from cacheroute import tokens
 from cacheroute.address import base_url
 from cacheroute.config import Config
 from cacheroute.embedding_client import EmbeddingClient
-from cacheroute.errors import BadRequest
+from cacheroute.errors import BadRequest, CacheRouteError
 from cacheroute.lease import LeaseTable, Record
 from cacheroute.scheduler import body
 from cacheroute.scheduler.access import Access, Caller
@@ -24,7 +24,7 @@ from cacheroute.scheduler.retrieval import Retriever
 from cacheroute.scheduler.serve import Server
 from cacheroute.scheduler.sync import Follower
 from cacheroute.scheduler.traces import TraceRing
-from cacheroute.service import Guard, Plane, json_response, plane_app, read_body, read_struct
+from cacheroute.service import Guard, Plane, json_response, plane_app, query_number, read_body, read_struct
 from cacheroute.telemetry import Metrics
 from cacheroute.wire.control import KdnRecord, Listing, ProxyRecord
 from cacheroute.wire.serve import Endpoint
@@ -127,6 +127,8 @@ class Scheduler:
         await asyncio.gather(*(self.follower.follow(_ahead(kdn)) for kdn in self.registry.kdns.alive()))
 
     def _follow(self, kdn: KdnRecord) -> None:
+        if self.follower.is_following(kdn.name):
+            return  # a KDN that is slow to tell renews faster than it is read: the next renewal asks again
         task = asyncio.create_task(self.follower.follow(kdn))
         self._following.add(task)
         task.add_done_callback(self._following.discard)
@@ -140,11 +142,14 @@ class Scheduler:
     async def _serve(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         caller = self.access.caller(request)
         asked = body.parse(endpoint, await read_body(request))
-        status = "error"
+        status = "cancelled"
         try:
             response = await self.server.serve(request, asked, caller)
             status = str(response.status)
             return response
+        except CacheRouteError as error:
+            status = str(error.status)
+            raise
         finally:
             self._requests.labels(endpoint=endpoint, status=status).inc()
 
@@ -229,10 +234,7 @@ class Scheduler:
         )
 
     async def _last_requests(self, request: web.Request) -> web.Response:
-        limit = request.query.get("limit", "50")
-        if not limit.isdigit():
-            raise BadRequest("limit must be a number", param="limit")
-        return json_response({"requests": self.traces.newest(int(limit))})
+        return json_response({"requests": self.traces.newest(query_number(request, "limit", 50))})
 
 
 def _ahead(kdn: KdnRecord) -> KdnRecord:

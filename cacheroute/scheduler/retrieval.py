@@ -50,11 +50,11 @@ class Retriever:
         blocks = await asyncio.to_thread(self._replica.blocks, kids, caller.collections)
         return Retrieved(knowledge=_as_knowledge(kids, blocks), reason=matches.reason)
 
-    async def search(self, question: str, caller: Caller, limits: Limits | None = None) -> Matches:
+    async def search(self, question: str, caller: Caller, limits: Limits) -> Matches:
         """What was considered for a question, with scores. Raises Unavailable, Overloaded, UpstreamFailed."""
         vector = await self._embedder.embed([question], "query")
         return await asyncio.to_thread(
-            search, self._replica.shelf, question, vector, self._gate, limits or self._limits, caller.collections
+            search, self._replica.shelf, question, vector, self._gate, limits, caller.collections
         )
 
     async def _explicit(self, kids: tuple[str, ...], caller: Caller) -> Retrieved:

@@ -17,7 +17,7 @@ from cacheroute.scheduler.body import ClientRequest
 from cacheroute.scheduler.config import SchedulerConfig
 from cacheroute.scheduler.policy import STRATEGIES, choose_kdn
 from cacheroute.scheduler.registry import Registry
-from cacheroute.scheduler.retrieval import Retrieved, Retriever
+from cacheroute.scheduler.retrieval import Retriever
 from cacheroute.scheduler.traces import AnswerTail, TraceRing, flatten
 from cacheroute.service import REQUEST_ID, REQUEST_ID_HEADER
 from cacheroute.telemetry import Stopwatch
@@ -90,8 +90,9 @@ class Server:
         deadline_ms = self._deadline_ms(request)
         pools = self.pools(asked.model)
         with trace.watch.part("retrieve"):
-            trace.retrieved = await self._retriever.knowledge_for(asked, caller)
-        kdn = await self._kdn(trace.retrieved.knowledge)
+            retrieved = await self._retriever.knowledge_for(asked, caller)
+        trace.retrieval = retrieved.reason
+        kdn = await self._kdn(retrieved.knowledge)
         self._turn += 1
         decisions = STRATEGIES[self._settings.strategy](pools, self._turn)
         failure: Unavailable | None = None
@@ -103,7 +104,7 @@ class Server:
                 request_id=trace.request_id,
                 endpoint=asked.endpoint,
                 body=asked.body,
-                knowledge=trace.retrieved.knowledge,
+                knowledge=retrieved.knowledge,
                 injection=asked.injection,
                 kdn=kdn.target if kdn else None,
                 deadline_ms=deadline_ms - trace.watch.elapsed_ms,
@@ -151,7 +152,7 @@ class Server:
                     **shown,
                     REQUEST_ID_HEADER: trace.request_id,
                     "X-CacheRoute-Pool": pool.name,
-                    "X-CacheRoute-Retrieval": sanitise.for_header(trace.retrieved.reason),
+                    "X-CacheRoute-Retrieval": sanitise.for_header(trace.retrieval),
                     "X-Router-Backend": shown.get("X-CacheRoute-Instance", pool.name),
                     "X-Router-Reason": sanitise.for_header(decision.reason),
                 },
@@ -194,19 +195,19 @@ class Server:
 
 
 class _Draft:
-    """A request's trace, as it grows."""
+    """A request's trace, as it grows. Keeps no body and no text: the ring keeps it long after the request."""
 
     def __init__(self, request_id: str, asked: ClientRequest) -> None:
         self.request_id = request_id
         self.watch = Stopwatch()
-        self.retrieved = Retrieved(knowledge=(), reason="")
+        self.retrieval = ""
         self.status = UNDER_WAY
         self.tail = AnswerTail()
         self.error = self.pool = ""
         self.decision: Decision | None = None
         self.hops: tuple[HopReport, ...] = ()
         self.shown: dict[str, str] = {}
-        self._asked = asked
+        self._endpoint, self._model = asked.endpoint, asked.model
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._ttft_ms: float | None = None
         self._total_ms: float | None = None
@@ -223,13 +224,13 @@ class _Draft:
         used = self.shown.get("X-CacheRoute-Knowledge", "")
         return RequestTrace(
             request_id=self.request_id,
-            endpoint=self._asked.endpoint,
-            model=self._asked.model,
+            endpoint=self._endpoint,
+            model=self._model,
             started_at=self._started_at,
             status=self.status,
             error=self.error,
             knowledge=tuple(kid for kid in used.split(",") if kid),
-            retrieval=self.retrieved.reason,
+            retrieval=self.retrieval,
             pool=self.pool,
             instance=self.shown.get("X-CacheRoute-Instance", ""),
             injection=self.shown.get("X-CacheRoute-Injection", ""),

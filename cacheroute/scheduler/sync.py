@@ -38,6 +38,10 @@ class Follower:
         for origin in set(await asyncio.to_thread(self._replica.origins)) - set(configured):
             await asyncio.to_thread(self._replica.forget, origin)
 
+    def is_following(self, name: str) -> bool:
+        """Whether a KDN is being read at this moment."""
+        return name in self._locks and self._locks[name].locked()
+
     async def follow(self, kdn: KdnRecord) -> None:
         """Fetches what `kdn` has that the copy has not. Never raises: a failure is kept in `failures` and retried."""
         lock = self._locks.setdefault(kdn.name, asyncio.Lock())

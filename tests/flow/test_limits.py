@@ -1,6 +1,8 @@
 """D18: bounded queues, 429 with Retry-After, deadlines, ids that cannot be guessed."""
 
 import asyncio
+import gc
+import tracemalloc
 
 from fakes.roles import config_for, running, until
 
@@ -61,6 +63,48 @@ async def test_a_deadline_that_is_no_number_is_a_400(tmp_path):
             headers = {"X-Request-Deadline-Ms": nonsense}
             async with roles.session.post(f"{roles.url}/v1/chat/completions", json=body, headers=headers) as answer:
                 assert answer.status == 400
+
+
+async def test_what_is_remembered_of_a_request_does_not_grow_with_its_body(tmp_path):
+    async with running(config_for(tmp_path)) as roles:
+        roles.engine.max_prompt_chars = 2**24
+        await roles.chat("x" * 2**20, RAG=False)
+        roles.engine.bodies.clear()
+        tracemalloc.start()
+        try:
+            for _ in range(8):
+                assert (await roles.chat("x" * 2**20, RAG=False))[0] == 200
+            roles.engine.bodies.clear()
+            gc.collect()
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len((await roles.control("GET", "/debug/requests"))["requests"]) == 9
+    assert kept < 8 * 2**20  # not one copy of each
+
+
+async def test_a_limit_that_is_no_number_is_a_400(tmp_path):
+    async with running(config_for(tmp_path)) as roles:
+        for nonsense in ("-1", "many", "%C2%B2", "%D9%A3"):
+            answer = await roles.control("GET", f"/debug/requests?limit={nonsense}")
+            assert answer["error"]["param"] == "limit"
+
+
+async def test_refusals_are_counted_as_what_they_are(tmp_path):
+    async with running(config_for(tmp_path, proxy={"max_ready": 0, "instance_concurrency": 1})) as roles:
+        roles.engine.gate.clear()
+        first = asyncio.create_task(roles.chat(RAG=False))
+        await until(lambda: roles.engine.running == 1)
+        assert (await roles.chat(RAG=False))[0] == 429
+        roles.engine.gate.set()
+        await first
+        for port, labels in (
+            (roles.config.scheduler.control_port, 'endpoint="chat",status="429"'),
+            (roles.config.proxy["pool-1"].control_port, 'mode="none",status="429"'),
+        ):
+            headers = {"Authorization": f"Bearer {roles.token}"}
+            async with roles.session.get(f"http://127.0.0.1:{port}/metrics", headers=headers) as answer:
+                assert f"{{{labels}}} 1.0" in await answer.text()
 
 
 async def test_request_ids_are_128_random_bits(tmp_path):
