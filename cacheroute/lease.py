@@ -77,20 +77,13 @@ class LeaseKeeper:
         url: str,
         token: str,
         record: Callable[[], Any],
-        on_grant: Callable[[Grant], None] = lambda grant: None,
     ) -> None:
         self._session = session
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}"}
         self._record = record
-        self._on_grant = on_grant
         self.grant: Grant | None = None
         self.why = "not registered yet"
-        self._nudged = asyncio.Event()
-
-    def nudge(self) -> None:
-        """Renews now: the record has changed in a way that the peer should not learn an interval late."""
-        self._nudged.set()
 
     @asynccontextmanager
     async def held(self) -> AsyncGenerator["LeaseKeeper"]:
@@ -101,15 +94,14 @@ class LeaseKeeper:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            with suppress(aiohttp.ClientError, TimeoutError):
-                await self._session.delete(self._url, headers=self._headers, timeout=aiohttp.ClientTimeout(1))
+            if self.grant is not None:  # else the name may be held by another, whose lease this would end
+                with suppress(aiohttp.ClientError, TimeoutError):
+                    await self._session.delete(self._url, headers=self._headers, timeout=aiohttp.ClientTimeout(1))
 
     async def _keep(self) -> None:
         while True:
-            self._nudged.clear()
             await self._renew()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), self.grant.renew_s if self.grant else RETRY_S)
+            await asyncio.sleep(self.grant.renew_s if self.grant else RETRY_S)
 
     async def _renew(self) -> None:
         try:
@@ -132,4 +124,3 @@ class LeaseKeeper:
         if self.why:
             log.info("lease held at %s", self._url)
         self.why = ""
-        self._on_grant(self.grant)

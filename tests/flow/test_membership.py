@@ -1,9 +1,14 @@
 """D5, D17: leases are re-made after any peer restarts, in any order; several of each role can be told apart."""
 
 import aiohttp
+import msgspec
 import pytest
 from fakes.fake_engine import FakeEngine
+from fakes.ports import free_ports
 from fakes.roles import Roles, config_for, running, until
+
+from cacheroute.proxy.app import planes
+from cacheroute.service import serving
 
 
 @pytest.mark.parametrize("role", ["scheduler", "pool-1", "instance-1-1", "engine-1-1"])
@@ -59,6 +64,22 @@ async def test_a_second_process_under_a_live_name_is_refused(tmp_path):
         assert answer["error"]["code"] == "conflict"
         assert "pool-1" in answer["error"]["message"]
         assert (await roles.chat(RAG=False))[0] == 200
+
+
+async def test_a_process_whose_name_was_refused_takes_nothing_with_it_when_it_leaves(tmp_path):
+    config = config_for(tmp_path)
+    async with running(config) as roles:
+        port, control_port = free_ports(2)
+        twin = msgspec.structs.replace(config.proxy["pool-1"], port=port, control_port=control_port)
+        async with serving(await planes(msgspec.structs.replace(config, proxy={"pool-1": twin}), "pool-1")):
+
+            async def refused() -> bool:
+                status = await roles.control("GET", "/debug/status", url=f"http://127.0.0.1:{control_port}")
+                return "conflict" in status["why"]
+
+            await until(refused)
+        peers = await roles.control("GET", "/v1/peers")
+        assert [proxy["name"] for proxy in peers["proxies"]] == ["pool-1"]
 
 
 async def test_without_a_ready_engine_the_answer_is_503_with_retry_after(tmp_path):
