@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 .PHONY: setup run test check bench lock clean
 
 setup: $(STAMP)
-	@$(BIN)/python -m cacheroute.engine.prepare
+	@$(BIN)/python -m cacheroute.engine.preparing
 
 # torch first and by itself (a plain resolve drags in what breaks), then everything pinned, without
 # dependencies, then ourselves, then an import check that says what to do when it fails.

@@ -4,7 +4,7 @@ The embedded engine serves Hugging Face directories. A GGUF file (the default mo
 converted once to bf16 safetensors under `<data>/models/<name>-<digest>`; a directory of the user's own is used where
 it lies. Knows files and digests only: torch is not imported here (see `convert.py`), so a second call costs nothing.
 
-`python -m cacheroute.engine.prepare [MODEL]` does it from a shell.
+`python -m cacheroute.engine.preparing [MODEL]` does it from a shell.
 """
 
 import hashlib
@@ -161,9 +161,3 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-if __name__ == "__main__":
-    from cacheroute.engine.preparing import main
-
-    main()

@@ -19,7 +19,7 @@ from cacheroute.errors import ConfigError
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m cacheroute.engine.prepare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m cacheroute.engine.preparing", description=__doc__)
     parser.add_argument("model", nargs="?", help="a .gguf file or a Hugging Face directory; else as configured")
     parser.add_argument("--data", type=Path, help="the data directory; else as configured")
     asked = parser.parse_args(arguments)
@@ -64,3 +64,7 @@ def _lines(console: Console) -> Callable[[Progress], None]:
             console.print(f"model: {progress.step}", highlight=False, markup=False, soft_wrap=True)
 
     return show
+
+
+if __name__ == "__main__":
+    main()
