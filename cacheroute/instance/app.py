@@ -205,7 +205,7 @@ class Instance:
         return json_response({"tokens": await self.engine.tokenize(body)})
 
     async def _reset_prefix_cache(self, request: web.Request) -> web.Response:
-        return json_response(await self.engine.post("/reset_prefix_cache", {}))
+        return json_response(await self.engine.post("/reset_prefix_cache", {}, dict[str, Any]))
 
     async def _status(self, request: web.Request) -> web.Response:
         registered = self.lease.grant is not None

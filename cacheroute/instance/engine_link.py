@@ -5,18 +5,33 @@ Knows one difference between engines only: one that does not describe itself is 
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
+from msgspec import Struct
 
 from cacheroute.errors import BadRequest, Unavailable, UpstreamFailed
 from cacheroute.wire.engine import EngineInfo, Fingerprint
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 POLL_S = 1.0
 FIRST_POLL_S = 0.2
+
+
+class _Tokens(Struct):
+    tokens: list[int]
+
+
+class _Model(Struct):
+    id: str
+    max_model_len: int | None = None
+
+
+class _Models(Struct):
+    data: list[_Model]
 
 
 class EngineLink:
@@ -50,12 +65,13 @@ class EngineLink:
             await asyncio.sleep(POLL_S if self.ready else FIRST_POLL_S)
 
     async def tokenize(self, body: dict[str, Any]) -> list[int]:
-        """Token ids of `{"prompt": ...}` or `{"messages": [...]}`. Raises BadRequest, Unavailable."""
-        answer = await self.post("/tokenize", body)
-        return list(answer["tokens"])
+        """Token ids of `{"prompt": ...}` or `{"messages": [...]}`. Raises what `post` raises."""
+        return (await self.post("/tokenize", body, _Tokens)).tokens
 
-    async def post(self, path: str, body: dict[str, Any], *, timeout_s: float = 30) -> dict[str, Any]:
-        """One JSON call to the engine. Raises BadRequest for its 4xx, Unavailable where it cannot answer."""
+    async def post(self, path: str, body: dict[str, Any], kind: type[T], *, timeout_s: float = 30) -> T:
+        """One JSON call to the engine. Raises BadRequest for its 4xx, Unavailable where it cannot answer,
+        UpstreamFailed where its answer is no `kind`.
+        """
         if self.info is None:
             raise Unavailable(f"the engine is not ready: {self.why}")
         try:
@@ -72,14 +88,19 @@ class EngineLink:
             raise BadRequest(f"the engine refused {path}: {answer[:500].decode(errors='replace')}")
         if response.status != 200:
             raise Unavailable(f"the engine answered {path} with HTTP {response.status}")
-        return msgspec.json.decode(answer)
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except msgspec.DecodeError as error:
+            raise UpstreamFailed(f"the engine answered {path} with something else: {error}") from error
 
     async def _describe(self) -> EngineInfo:
+        """Asked anew each time: what answers at this address may have been started with another model."""
         if self._describes_itself:
-            await self._get("/health")
-            return self.info or msgspec.json.decode(await self._get("/v1/engine"), type=EngineInfo)
-        models = msgspec.json.decode(await self._get("/v1/models"))
-        return self.info or _text_only(models["data"][0])
+            return msgspec.json.decode(await self._get("/v1/engine"), type=EngineInfo)
+        models = msgspec.json.decode(await self._get("/v1/models"), type=_Models).data
+        if not models:
+            raise UpstreamFailed("it serves no model")
+        return _text_only(models[0])
 
     async def _get(self, path: str) -> bytes:
         timeout = aiohttp.ClientTimeout(total=5)
@@ -90,14 +111,14 @@ class EngineLink:
         return body
 
 
-def _text_only(model: dict[str, Any]) -> EngineInfo:
+def _text_only(model: _Model) -> EngineInfo:
     fingerprint = Fingerprint(
         weights="", tokenizer="", template="", dtype="", chunk_tokens=0, block_tokens=0, kv_layout="", kernel="openai"
     )
     return EngineInfo(
         kind="openai",
-        model=str(model["id"]),
-        max_model_len=int(model.get("max_model_len") or 0),
+        model=model.id,
+        max_model_len=model.max_model_len or 0,
         fingerprint=fingerprint,
         key_model="",
         kv_bytes_per_token=0,

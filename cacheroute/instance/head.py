@@ -3,10 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from cacheroute import prompt
 from cacheroute.instance.engine_link import EngineLink
 from cacheroute.wire.engine import EngineInfo
 from cacheroute.wire.kdn import Head, PrefillRequest, Rendering
+
+
+class _Usage(Struct):
+    prompt_tokens: int
+
+
+class _Completion(Struct):
+    usage: _Usage
 
 
 async def find_head(engine: EngineLink, info: EngineInfo, texts: Sequence[str], rendering: Rendering) -> Head:
@@ -22,8 +32,7 @@ async def find_head(engine: EngineLink, info: EngineInfo, texts: Sequence[str], 
 async def prefill(engine: EngineLink, request: PrefillRequest, timeout_s: float) -> int:
     """Has the engine compute these ids, and with them store their chunks; returns how many tokens it saw."""
     body: dict[str, Any] = {"prompt": list(request.token_ids), "max_tokens": 1, "temperature": 0}
-    answer = await engine.post("/v1/completions", body, timeout_s=timeout_s)
-    return int(answer["usage"]["prompt_tokens"])
+    return (await engine.post("/v1/completions", body, _Completion, timeout_s=timeout_s)).usage.prompt_tokens
 
 
 def _bodies(texts: Sequence[str], rendering: Rendering) -> list[dict[str, Any]]:

@@ -78,7 +78,7 @@ class FakeEngine:
         return json_response({"ok": self.healthy}, status=200 if self.healthy else 503)
 
     async def _engine(self, request: web.Request) -> web.Response:
-        return json_response(self.info)
+        return json_response(self.info, status=200 if self.healthy else 503)
 
     async def _models(self, request: web.Request) -> web.Response:
         return json_response({"object": "list", "data": [{"id": self.model, "object": "model"}]})
