@@ -5,6 +5,7 @@ copies: 24 MB took redis-py 45 ms here, and `sendfile` from the page cache to a 
 sent whole or not at all: the server takes a SET once its last byte is there. Knows no keys' meaning.
 """
 
+import math
 import select
 import socket
 import ssl
@@ -167,17 +168,10 @@ class Link:
         if nbytes < 0:
             return None
         value = bytearray(nbytes)
-        view, filled = memoryview(value), 0
-        while filled < nbytes:
-            got = self._replies.readinto(view[filled:])
-            if not got:
-                raise ConnectionError("the server closed the connection in the middle of a value")
-            filled += got
-        if self._replies.read(2) != b"\r\n":
-            raise ConnectionError("a value is not followed by its end")
+        self._fill(memoryview(value))
         return value
 
-    def _fill(self, buffer: memoryview, deadline_s: float) -> None:
+    def _fill(self, buffer: memoryview, deadline_s: float = math.inf) -> None:
         filled = 0
         while filled < len(buffer):
             if time.monotonic() > deadline_s:
@@ -186,7 +180,8 @@ class Link:
             if not got:
                 raise ConnectionError("the server closed the connection in the middle of a value")
             filled += got
-        self._replies.read(2)
+        if self._replies.read(2) != b"\r\n":
+            raise ConnectionError("a value is not followed by its end")
 
     def _header(self, kind: bytes) -> int:
         line = self._replies.readline()
