@@ -81,7 +81,8 @@ class Routes:
     async def _blocks(self, request: web.Request) -> web.Response:
         query = request.query
         blocks = await self._kdn.documents.blocks(query.get("source"), query.get("collection"))
-        return json_response([block_info(block, self._holding(block.kid)) for block in blocks])
+        held = self._kdn.artifacts.by_kid()
+        return json_response([block_info(block, held.get(block.kid, ())) for block in blocks])
 
     async def _delete(self, request: web.Request) -> web.Response:
         source = request.query.get("source")
@@ -102,10 +103,8 @@ class Routes:
 
     async def _block(self, request: web.Request) -> web.Response:
         block = await self._kdn.documents.block(request.match_info["kid"])
-        return json_response(block_info(block, self._holding(block.kid), with_text=True))
-
-    def _holding(self, kid: str) -> list[str]:
-        return [artifact.id for artifact in self._kdn.artifacts.holding([kid])]
+        held = self._kdn.artifacts.by_kid()
+        return json_response(block_info(block, held.get(block.kid, ()), with_text=True))
 
     async def _search(self, request: web.Request) -> web.Response:
         return json_response(await self._kdn.documents.search(await read_struct(request, SearchBlocks)))

@@ -85,6 +85,14 @@ class Artifacts:
         wanted = frozenset(kids)
         return tuple(artifact for artifact in self.all() if not wanted.isdisjoint(artifact.kids))
 
+    def by_kid(self) -> dict[str, list[str]]:
+        """Of each kid that any artifact contains, the artifacts' ids."""
+        ids: dict[str, list[str]] = {}
+        for artifact in self.all():
+            for kid in artifact.kids:
+                ids.setdefault(kid, []).append(artifact.id)
+        return ids
+
     @contextmanager
     def building(self, name: str, nbytes: int) -> Generator[Draft]:
         """Blocking. Room for an artifact and a draft to write it to, abandoned unless `publish` had it.

@@ -1,13 +1,15 @@
 """Threads beside the event loop, for what blocks: SQLite and files. Knows nothing of what it runs."""
 
 import asyncio
+import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
 
 from cacheroute.errors import Unavailable
 from knowledge.errors import CatalogueError
 
+log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -26,9 +28,14 @@ class Worker:
             raise Unavailable(f"storage: {error}", code="storage_failed") from error
 
     def later(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None:
-        """The same, without waiting: for what may be lost, such as a hit count."""
-        self._threads.submit(call, *args, **kwargs)
+        """The same, without waiting: for what may be lost, such as a hit count. A failure is logged."""
+        self._threads.submit(call, *args, **kwargs).add_done_callback(_log_failure)
 
     def close(self) -> None:
         """Waits for what was asked for: each call is short, and half a write helps nobody."""
         self._threads.shutdown(wait=True)
+
+
+def _log_failure(future: Future[Any]) -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        log.warning("not done: %s", error)
