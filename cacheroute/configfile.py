@@ -9,6 +9,8 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
+from cacheroute.errors import ConfigError
+
 T = TypeVar("T", bound=Struct)
 Path = tuple[str, ...]
 
@@ -43,9 +45,7 @@ class Sources:
 
 
 def parse_toml(text: str, file: str) -> tuple[dict[str, Any], Sources]:
-    """The parsed tree and where each key stands. A syntax error is a ConfigError by way of `problems`."""
-    from cacheroute.errors import ConfigError
-
+    """The parsed tree and where each key stands. Raises ConfigError for a syntax error."""
     sources = Sources(file)
     try:
         tree = tomllib.loads(text)

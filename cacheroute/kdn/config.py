@@ -16,4 +16,4 @@ class KdnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_waiting: int = 64
     """Injections waiting for their turn; one more is answered 429."""
     block_tokens: int = 1024
-    """Longest block, in the engine's tokens (estimated where no engine is known)."""
+    """Longest block, in tokens as knowledge estimates them: rather too many than too few."""

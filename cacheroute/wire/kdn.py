@@ -33,7 +33,7 @@ class BlockInfo(Struct, frozen=True, kw_only=True):
     """As counted when it was cut: an estimate."""
     version: str = ""
     artifacts: tuple[str, ...] = ()
-    """Ids of the artifacts that begin with or hold this block."""
+    """Ids of the artifacts that hold this block."""
     text: str | None = None
     """Only in `GET /v1/blocks/{kid}`."""
 
