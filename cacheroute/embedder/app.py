@@ -20,7 +20,7 @@ from cacheroute.embedder.batcher import Batcher, Vectors
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.embedder.model import Model, model_path
 from cacheroute.errors import BadRequest, Unavailable
-from cacheroute.service import Guard, Plane, json_response, plane_app, read_struct
+from cacheroute.service import FAILURE, Guard, Plane, json_response, plane_app, read_struct
 from cacheroute.telemetry import Metrics, Stopwatch
 from cacheroute.wire.embedding import EMBEDDINGS_PATH, Embedding, EmbeddingAnswer, EmbeddingRequest, Encoding, Kind
 
@@ -45,6 +45,7 @@ class Embedder:
         self._batcher = Batcher(self._embed, self._executor, config.max_waiting)
         self._model: Loaded | None = None
         self._why = "the model is being loaded"
+        self.failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._texts = metrics.counter("texts", "Texts embedded", "kind")
         self._ms = metrics.histogram("ms", "From request to vectors", "kind")
         metrics.gauge("waiting", "Texts that no batch has taken yet").set_function(lambda: self._batcher.waiting)
@@ -87,7 +88,7 @@ class Embedder:
             model = await loop.run_in_executor(self._executor, self._load_model, self._config)
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             self._why = f"the model cannot be loaded: {error}"
-            log.error("%s", self._why)
+            self.failure.set_result(self._why)
             return
         self._model = model
         log.info("model %s ready after %.0f ms", model.name, watch.elapsed_ms)
@@ -114,6 +115,7 @@ def plane(config: Config, load: Callable[[EmbedderConfig], Loaded]) -> Plane:
     hosts = Guard.names(settings.host, config.security.allowed_hosts)
     app = plane_app(Guard(token=tokens.ensure(config.paths.state_dir).control, hosts=hosts), metrics)
     embedder = Embedder(settings, metrics, load)
+    app[FAILURE] = embedder.failure
     app.cleanup_ctx.append(embedder.run)
     app.router.add_get("/health", embedder.health)
     app.router.add_post(EMBEDDINGS_PATH, embedder.embeddings)

@@ -14,7 +14,7 @@ from cacheroute.embedder.app import plane, planes
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.embedding_client import BATCH_TEXTS, EmbeddingClient
 from cacheroute.errors import ConfigError, Overloaded, Unavailable, UpstreamFailed
-from cacheroute.service import serving
+from cacheroute.service import FAILURE, serving
 
 
 class SlowToLoad(HashEmbedder):
@@ -75,16 +75,16 @@ async def test_it_is_not_healthy_until_the_model_is_there_but_it_answers(config,
         assert (await client.embed(["a"], "query")).shape == (1, 384)
 
 
-async def test_a_model_that_cannot_be_loaded_is_said_in_the_health_answer(config):
+async def test_a_model_that_cannot_be_loaded_ends_the_role_and_is_said_until_then(config):
     def fail(settings):
         raise OSError("no weights here")
 
-    async with running(config, plane(config, fail)) as (session, url, _):
-        while True:
-            async with session.get(f"{url}/health") as response:
-                assert response.status == 503
-                if "no weights here" in await response.text():
-                    return
+    broken = plane(config, fail)
+    async with running(config, broken) as (session, url, _):
+        assert "no weights here" in await asyncio.wait_for(asyncio.shield(broken.app[FAILURE]), 10)
+        async with session.get(f"{url}/health") as response:
+            assert response.status == 503
+            assert "no weights here" in await response.text()
 
 
 async def test_a_configured_directory_that_is_not_there_stops_the_start(config):
