@@ -27,6 +27,7 @@ from cacheroute.errors import (
     TooLarge,
     Unauthorized,
     Unavailable,
+    WrongMethod,
 )
 from cacheroute.telemetry import Metrics, new_request_id
 
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+MAX_DIGITS = 18
+"""Of a number in a query: what fits 64 bits."""
 REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = web.RequestKey("request_id", str)
 ANSWERING = web.RequestKey("answering", bool)
@@ -68,11 +71,12 @@ class Guard:
 
 
 def plane_app(guard: Guard, metrics: Metrics, *, max_body_bytes: int = 8 * 2**20) -> web.Application:
-    """An application with the shared middlewares, `/healthz` and `/metrics`."""
+    """An application with the shared middlewares, `/healthz` and, where only roles call, `/metrics`."""
     app = web.Application(middlewares=[_errors(), _guarded(guard)], client_max_size=max_body_bytes, handler_args={})
     app[METRICS] = metrics
     app.router.add_get("/healthz", _healthz)
-    app.router.add_get("/metrics", _metrics)
+    if guard.token is not None:  # what is going on here is no client's business
+        app.router.add_get("/metrics", _metrics)
     return app
 
 
@@ -118,7 +122,7 @@ async def read_body(request: web.Request) -> bytes:
 def query_number(request: web.Request, name: str, default: int) -> int:
     """The query's `name`. Raises BadRequest unless it is a number of 0 or more."""
     text = request.query.get(name, str(default))
-    if not (text.isascii() and text.isdecimal()):
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
         raise BadRequest(f"{name} must be a number, not {text[:40]!r}", param=name)
     return int(text)
 
@@ -187,8 +191,9 @@ def _errors() -> Middleware:
         except web.HTTPNotFound:
             return error_response(NotFound(f"there is no {request.method} {request.path}"), request[REQUEST_ID])
         except web.HTTPMethodNotAllowed as error:
-            wrong = BadRequest(f"{request.path} takes {', '.join(sorted(error.allowed_methods))}")
-            return error_response(wrong, request[REQUEST_ID])
+            return error_response(WrongMethod(request.path, error.allowed_methods), request[REQUEST_ID])
+        except RecursionError:  # from whatever reads, renders or writes JSON: all of it goes by the caller's nesting
+            return error_response(BadRequest("the body is nested too deeply"), request[REQUEST_ID])
         except web.HTTPRequestEntityTooLarge:
             return error_response(TooLarge("the body is too large"), request[REQUEST_ID])
 

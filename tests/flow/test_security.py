@@ -25,6 +25,13 @@ async def test_every_control_plane_and_inner_hop_wants_the_control_token(tmp_pat
                     assert answer.status == 401, path
 
 
+async def test_clients_see_no_metrics(tmp_path):
+    async with running(config_for(tmp_path)) as roles:
+        for path, status in (("/healthz", 200), ("/metrics", 404)):
+            async with roles.session.get(roles.url + path) as answer:
+                assert answer.status == status
+
+
 async def test_a_foreign_host_or_origin_is_refused(tmp_path):
     async with running(config_for(tmp_path)) as roles:
         for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
