@@ -9,6 +9,11 @@ def dialled(host: str) -> str:
 
 
 def base_url(host: str, port: int) -> str:
-    """`http://host:port` of a server bound to `host`; an IPv6 address in brackets."""
+    """`http://host:port` of a server bound to `host`."""
+    return f"http://{authority(host, port)}"
+
+
+def authority(host: str, port: int) -> str:
+    """`host:port` as a url has it: what to dial for a server bound to `host`, an IPv6 address in brackets."""
     name = dialled(host)
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"

@@ -21,11 +21,11 @@ def settings(name: str, config: KvStoreConfig, tokens: Tokens, state_dir: Path) 
         'save ""',
         "appendonly no",
         "daemonize no",
-        f"dir {state_dir}",
+        f"dir {_quoted(state_dir)}",
     ]
     socket = socket_path(state_dir, name)
     if len(str(socket)) <= MAX_SOCKET_PATH:
-        lines += [f"unixsocket {socket}", "unixsocketperm 600"]
+        lines += [f"unixsocket {_quoted(socket)}", "unixsocketperm 600"]
     return "\n".join(lines) + "\n"
 
 
@@ -38,6 +38,11 @@ def launch(name: str, config: KvStoreConfig, tokens: Tokens, state_dir: Path) ->
         file.write(settings(name, config, tokens, state_dir))
     server = server_path()
     os.execv(server, [str(server), str(path)])
+
+
+def _quoted(path: Path) -> str:
+    """A path as one word of valkey.conf, whatever is in it."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def server_path() -> Path:

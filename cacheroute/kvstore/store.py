@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from cacheroute.address import authority
 from cacheroute.errors import Unavailable
 from cacheroute.kvstore.config import KvStoreConfig
 from cacheroute.kvstore.link import Link, StoreError, Target, Value
@@ -24,7 +25,7 @@ MAX_LINKS = 8
 
 def store_url(config: KvStoreConfig, tokens: Tokens) -> str:
     """The address of a store, with its password: for this process's own use, never for a request or a log."""
-    return config.url or f"redis://:{tokens.kv_password}@{config.host}:{config.port}/0"
+    return config.url or f"redis://:{tokens.kv_password}@{authority(config.host, config.port)}/0"
 
 
 def socket_path(state_dir: Path, name: str) -> Path:

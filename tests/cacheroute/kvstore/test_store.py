@@ -8,7 +8,7 @@ from fakes.valkey import Valkey
 from cacheroute.errors import Unavailable
 from cacheroute.kvstore.config import KvStoreConfig
 from cacheroute.kvstore.link import Extent
-from cacheroute.kvstore.store import KvStore, socket_path
+from cacheroute.kvstore.store import KvStore, socket_path, store_url
 from cacheroute.tokens import Tokens
 
 TOKENS = Tokens(control="control", kv_password="secret")
@@ -26,6 +26,21 @@ async def store(request, valkey, tmp_path):
     store = KvStore("kv-1", valkey.config, TOKENS, tmp_path if request.param == "unix" else None)
     yield store
     await store.close()
+
+
+async def test_a_state_directory_may_have_any_name(tmp_path):
+    state_dir = tmp_path / 'of "mine" \\ yours'
+    with Valkey(state_dir, TOKENS) as valkey:
+        store = KvStore("kv-1", valkey.config, TOKENS, state_dir)
+        await store.write([("a", b"one")])
+        assert await store.read(["a"]) == [b"one"]
+        assert socket_path(state_dir, "kv-1").is_socket()
+        await store.close()
+
+
+@pytest.mark.parametrize(("host", "dialled"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])
+def test_a_store_is_dialled_where_it_is_bound(host, dialled):
+    assert store_url(KvStoreConfig(host=host, port=7), TOKENS) == f"redis://:secret@{dialled}:7/0"
 
 
 async def test_what_was_written_is_read_and_what_was_not_is_missing(store):
