@@ -7,6 +7,7 @@
     ├── Unauthorized            401  no credential, or a wrong one
     ├── Forbidden               403  a credential that does not reach this far; a foreign Host or Origin
     ├── NotFound                404  no such model, document, route
+    ├── WrongMethod             405  the route is there, but not for this method; carries Allow
     ├── Conflict                409  the name is held by another live process
     ├── TooLarge                413  the body exceeds the limit
     ├── Overloaded              429  a bounded queue is full; carries Retry-After
@@ -18,6 +19,7 @@ Knows nothing of sockets: a status here is a number, not a response.
 """
 
 import math
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -72,6 +74,18 @@ class Forbidden(CacheRouteError):
 
 class NotFound(CacheRouteError):
     status, kind, code = 404, "invalid_request_error", "not_found"
+
+
+class WrongMethod(CacheRouteError):
+    status, kind, code = 405, "invalid_request_error", "method_not_allowed"
+
+    def __init__(self, path: str, allowed: Iterable[str]) -> None:
+        self._allowed = ", ".join(sorted(allowed))
+        super().__init__(f"{path} takes {self._allowed}")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Allow": self._allowed}
 
 
 class Conflict(CacheRouteError):

@@ -166,6 +166,8 @@ async def test_tools_are_taken_and_an_unknown_field_passes(engine: RunningEngine
         ("messages", {"messages": []}),
         ("messages", {"messages": "hello"}),
         ("messages", {"messages": [{"role": "king", "content": "x"}]}),
+        ("messages", {"messages": [{"role": {}, "content": "x"}]}),
+        ("messages", {"messages": [{"role": ["user"], "content": "x"}]}),
         ("messages", {"messages": [{"role": "user"}]}),
         ("messages", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}),
         ("model", {"messages": FRANCE, "model": None}),
@@ -212,7 +214,7 @@ async def test_a_wrong_completion_is_a_400_that_names_the_field(
     assert (status, answer["error"]["param"]) == (400, param), answer
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b'"text"', b"\xff\xfe"])
+@pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b'"text"', b"\xff\xfe", b"[" * 100_000])
 async def test_a_body_that_is_no_json_object_is_a_400(engine: RunningEngine, raw: bytes):
     async with engine.session() as session, session.post(CHAT, data=raw) as response:
         assert response.status == 400

@@ -36,7 +36,7 @@ def _plain(message: Any, where: str) -> dict[str, Any]:
         raise _bad(f"{where} must be an object")
     fields = cast(dict[str, Any], message)
     role = fields.get("role")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise _bad(f"{where}.role must be one of {', '.join(ROLES)}")
     if fields.get("content") is None and not (role == "assistant" and fields.get("tool_calls")):
         raise _bad(f"{where}.content is missing")
