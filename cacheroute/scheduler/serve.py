@@ -57,14 +57,12 @@ class Server:
         self._token = token
         self._turn = 0
         self._mean_s = 1.0
+        """From coming in to leaving, waiting included: after so long, whoever is inside now has left on the average."""
 
     async def serve(self, request: web.Request, asked: ClientRequest, caller: Caller) -> web.StreamResponse:
         """The answer. Raises what the client should be told."""
         if self.inflight >= self._settings.max_inflight:
-            wait_s = (
-                self._mean_s * self.inflight / max(1, sum(proxy.capacity for proxy in self._registry.proxies.alive()))
-            )
-            raise Overloaded(f"{self.inflight} requests are being served already", retry_after_s=wait_s)
+            raise Overloaded(f"{self.inflight} requests are being served already", retry_after_s=self._mean_s)
         self.inflight += 1
         trace = _Draft(request[REQUEST_ID], asked)
         self._traces.add(trace)

@@ -41,6 +41,22 @@ async def test_the_scheduler_serves_so_many_at_a_time(tmp_path):
         await asyncio.gather(*asked)
 
 
+async def test_the_time_to_come_back_does_not_grow_with_the_number_of_those_inside(tmp_path):
+    config = config_for(tmp_path, scheduler={"max_inflight": 30}, proxy={"instance_concurrency": 1})
+    async with running(config) as roles:
+        roles.engine.gate.clear()
+        asked = [asyncio.create_task(roles.chat(RAG=False)) for _ in range(30)]
+
+        async def full() -> bool:
+            return (await roles.control("GET", "/debug/status"))["inflight"] == len(asked)
+
+        await until(full)
+        status, headers, _ = await roles.chat(RAG=False)
+        assert (status, headers["Retry-After"]) == (429, "1")
+        roles.engine.gate.set()
+        await asyncio.gather(*asked)
+
+
 async def test_a_deadline_ends_a_request_that_waits_and_one_that_runs(tmp_path):
     async with running(config_for(tmp_path, proxy={"instance_concurrency": 1})) as roles:
         roles.engine.gate.clear()
