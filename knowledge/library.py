@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -196,7 +196,7 @@ def _describe(connection: sqlite3.Connection, document: Document, digest: str) -
         ON CONFLICT (id) DO UPDATE SET title = excluded.title, version = excluded.version, tags = excluded.tags,
             digest = excluded.digest, registered_ms = excluded.registered_ms, revision = revision + 1""",
         (document.id, document.source, document.title, document.version, document.collection,
-         json.dumps(document.tags), digest, time.time_ns() // 1_000_000),
+         json.dumps(document.tags), digest, int(datetime.now(UTC).timestamp() * 1000)),
     )  # fmt: skip
 
 
