@@ -20,7 +20,6 @@ from cacheroute.service import Guard, Plane, json_response, plane_app, query_num
 from cacheroute.wire.kdn import (
     AddDocument,
     BuildRequest,
-    DeletedDocument,
     FindArtifact,
     FoundArtifact,
     InjectRequest,
@@ -74,9 +73,8 @@ class Routes:
         ]
 
     async def _add(self, request: web.Request) -> web.Response:
-        added, registered = await self._kdn.documents.add(await read_struct(request, AddDocument))
-        await self._kdn.purger.forget(registered.orphaned)
-        return json_response(added)
+        prepared = await self._kdn.documents.prepare(await read_struct(request, AddDocument))
+        return json_response(await self._kdn.unbroken.run(self._kdn.register(prepared)))
 
     async def _blocks(self, request: web.Request) -> web.Response:
         query = request.query
@@ -88,18 +86,7 @@ class Routes:
         source = request.query.get("source")
         if not source:
             raise BadRequest("say which document: ?source=", param="source")
-        collection, deletion = await self._kdn.documents.delete(source, request.query.get("collection"))
-        forgotten = await self._kdn.purger.forget(deletion.orphaned)
-        return json_response(
-            DeletedDocument(
-                source=source,
-                collection=collection,
-                kids=deletion.removed,
-                artifacts=forgotten.artifacts,
-                purged=forgotten.purged,
-                notes=forgotten.notes,
-            )
-        )
+        return json_response(await self._kdn.unbroken.run(self._kdn.delete(source, request.query.get("collection"))))
 
     async def _block(self, request: web.Request) -> web.Response:
         block = await self._kdn.documents.block(request.match_info["kid"])
@@ -130,7 +117,7 @@ class Routes:
 
     async def _drop(self, request: web.Request) -> web.Response:
         artifact = self._kdn.artifacts.get(request.match_info["id"])
-        forgotten = await self._kdn.purger.drop([artifact.id])
+        forgotten = await self._kdn.unbroken.run(self._kdn.purger.drop([artifact.id]))
         return json_response({"artifact_id": artifact.id, "purged": forgotten.purged, "notes": forgotten.notes})
 
     async def _pin(self, request: web.Request) -> web.Response:

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.errors import BadRequest, NotFound, TooLarge, UpstreamFailed
@@ -11,12 +12,22 @@ from knowledge import errors
 from knowledge.changes import Changes, Cursor
 from knowledge.cut import Budget, draft
 from knowledge.document import Block, Draft, document_id
+from knowledge.embedding import Vectors
 from knowledge.library import Deletion, Library, Registration, Stats
 from knowledge.match import Gate, Limits, Matches
 from knowledge.parse import compose
 from knowledge.search import search
 
 _EVERY = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document cut and embedded. `vectors` is None where it stands here already; `notes` are for its sender."""
+
+    cut: Draft
+    vectors: Vectors | None
+    notes: tuple[str, ...]
 
 
 class Documents:
@@ -29,18 +40,26 @@ class Documents:
         self._budget = Budget(block_tokens)
         self.stats: Stats = library.stats()
 
-    async def add(self, document: AddDocument) -> tuple[AddedDocument, Registration]:
-        """Registers a document, in place of what had its source before.
+    async def prepare(self, document: AddDocument) -> Prepared:
+        """What takes long of registering a document, and changes nothing yet.
 
         Raises BadRequest, TooLarge for the document; Unavailable, Overloaded where the embedder cannot help.
         """
         with _named():
             cut, notes = await self._worker.run(_cut, document, self._budget)
             if await self._worker.run(self._library.is_current, cut):
-                registered = _unchanged(cut)
-            else:
-                vectors = await self._embedder.embed([passage.embedded for passage in cut.passages], "passage")
-                registered = await self._worker.run(self._library.register, cut, vectors)
+                return Prepared(cut, None, notes)
+            vectors = await self._embedder.embed([passage.embedded for passage in cut.passages], "passage")
+            return Prepared(cut, vectors, notes)
+
+    async def register(self, prepared: Prepared) -> tuple[AddedDocument, Registration]:
+        """Takes a document in, in place of what had its source before. Raises UpstreamFailed for unusable vectors."""
+        cut = prepared.cut
+        if prepared.vectors is None:
+            registered = _unchanged(cut)
+        else:
+            with _named():
+                registered = await self._worker.run(self._library.register, cut, prepared.vectors)
         await self._count()
         added = AddedDocument(
             source=cut.document.source,
@@ -48,7 +67,7 @@ class Documents:
             status="added" if registered.status == "created" else registered.status,
             kids=tuple(block.kid for block in cut.blocks),
             removed=registered.removed,
-            notes=notes,
+            notes=prepared.notes,
         )
         return added, registered
 

@@ -16,15 +16,17 @@ from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.kdn.artifacts import Artifacts
 from cacheroute.kdn.builder import Builder
 from cacheroute.kdn.config import KdnConfig
-from cacheroute.kdn.documents import Documents
+from cacheroute.kdn.documents import Documents, Prepared
 from cacheroute.kdn.injector import Injector
 from cacheroute.kdn.instances import InstanceClient
 from cacheroute.kdn.purge import Purger
+from cacheroute.kdn.unbroken import Unbroken
 from cacheroute.kdn.worker import Worker
 from cacheroute.kvstore.store import KvStore
 from cacheroute.lease import LeaseKeeper
 from cacheroute.telemetry import Metrics, new_request_id
 from cacheroute.wire.control import InstanceRecord, KdnRecord
+from cacheroute.wire.kdn import AddedDocument, DeletedDocument
 from knowledge.library import Library
 
 
@@ -48,6 +50,7 @@ class Kdn:
         self.tokens = tokens.ensure(config.paths.state_dir)
         self._library_threads = Worker("library", threads=2)
         self.artifact_thread = Worker("artifacts")
+        self.unbroken = Unbroken()
         self.metrics = Metrics("kdn")
 
     async def running(self, app: web.Application) -> AsyncGenerator[None]:
@@ -82,6 +85,7 @@ class Kdn:
                 self.metrics,
             )
             await self._drop_strays()
+            stack.push_async_callback(self.unbroken.finished)
             scheduler = self.config.scheduler
             url = f"{base_url(scheduler.host, scheduler.control_port)}/v1/leases/kdn/{self.name}"
             self.lease = await stack.enter_async_context(
@@ -102,6 +106,25 @@ class Kdn:
         """A crash between deleting a text and its artifacts must not leave its KV behind."""
         kids = {kid for artifact in self.artifacts.all() for kid in artifact.kids}
         await self.purger.forget(kids - await self.documents.known(kids))
+
+    async def register(self, prepared: Prepared) -> AddedDocument:
+        """Takes a document in, and purges what only its old version had."""
+        added, registered = await self.documents.register(prepared)
+        await self.purger.forget(registered.orphaned)
+        return added
+
+    async def delete(self, source: str, collection: str | None) -> DeletedDocument:
+        """Removes a document, and purges what only it had. Raises NotFound, BadRequest."""
+        collection, deletion = await self.documents.delete(source, collection)
+        forgotten = await self.purger.forget(deletion.orphaned)
+        return DeletedDocument(
+            source=source,
+            collection=collection,
+            kids=deletion.removed,
+            artifacts=forgotten.artifacts,
+            purged=forgotten.purged,
+            notes=forgotten.notes,
+        )
 
     def instances(self) -> tuple[InstanceRecord, ...]:
         return self.lease.grant.instances if self.lease.grant else ()

@@ -128,6 +128,7 @@ async def test_an_injection_broken_off_leaves_whole_chunks_from_the_tail_on(gate
 
 async def test_a_document_deleted_while_its_kv_is_injected_leaves_none_of_it(gated):
     artifact = await large(gated)
+    await gated.renewed()
     asked = await held_in_the_middle(gated, artifact)
     deleting = asyncio.create_task(gated.ok("DELETE", "/v1/documents", source="alpha.md"))
     await until(lambda: gated.scheduler.last.artifacts == 0)
@@ -135,6 +136,24 @@ async def test_a_document_deleted_while_its_kv_is_injected_leaves_none_of_it(gat
     gated.relay.release.set()
     await asyncio.gather(asked, deleting)
     assert await gated.store.missing(artifact["keys"]) == list(range(24))
+
+
+async def test_a_deletion_goes_on_to_its_end_when_its_caller_leaves(gated):
+    """Else the text would be gone, and its KV would stay in the store with nobody who knows of it."""
+    artifact = await large(gated)
+    await gated.renewed()
+    asked = await held_in_the_middle(gated, artifact)
+    deleting = asyncio.create_task(gated.ok("DELETE", "/v1/documents", source="alpha.md"))
+    await until(lambda: gated.scheduler.last.artifacts == 0)
+    deleting.cancel()
+    await asyncio.wait([deleting], timeout=0.1)
+    gated.relay.release.set()
+    await asked
+
+    async def purged():
+        return await gated.store.missing(artifact["keys"]) == list(range(24))
+
+    await until(purged)
 
 
 async def test_a_frozen_store_costs_an_injections_time_and_holds_up_neither_lease_nor_health(tmp_path):
