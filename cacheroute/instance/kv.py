@@ -16,6 +16,9 @@ from cacheroute.wire.decision import InjectReceipt
 from cacheroute.wire.kdn import InjectRequest
 from cacheroute.wire.serve import KvPlan
 
+TOUCH_TIMEOUT_S = 1.0
+"""One round trip takes a millisecond. A store that hangs must not cost a request more than the text would."""
+
 
 class KvGate:
     """Makes sure of a plan's chunks in one kv store. `kdns` gives the live KDNs' urls by name, from the lease."""
@@ -39,7 +42,7 @@ class KvGate:
         start_s = time.perf_counter()
         present, why = 0, ""
         try:
-            missing = await self._store.missing(plan.keys)
+            missing = await self._store.missing(plan.keys, timeout_s=TOUCH_TIMEOUT_S)
             present = len(plan.keys) - len(missing)
             if missing:
                 return await self._inject(plan, request_id)

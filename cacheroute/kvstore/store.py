@@ -69,11 +69,11 @@ class KvStore:
             call.abort()
             self._calls.discard(call)
 
-    async def missing(self, keys: Sequence[str]) -> list[int]:
+    async def missing(self, keys: Sequence[str], *, timeout_s: float | None = None) -> list[int]:
         """Indexes of the keys that are not there. What is there counts as just used."""
         if not keys:
             return []
-        found = await self.run(lambda link: link.touch(keys))
+        found = await self.run(lambda link: link.touch(keys), timeout_s=timeout_s)
         return [index for index, there in enumerate(found) if not there]
 
     async def read(self, keys: Sequence[str]) -> list[bytearray | None]:
