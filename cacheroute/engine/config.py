@@ -28,6 +28,8 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_model_len: int = 0
     """0: the model's own context."""
     prefix_cache_mb: int = 512
+    default_max_tokens: int = 512
+    """Length of a chat's answer where the request names none: a small model may never find an end by itself."""
     max_streams: int = 8
     max_waiting: int = 64
     """Requests waiting for a stream; one more is answered 429."""

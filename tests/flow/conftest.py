@@ -30,7 +30,7 @@ def engine_config(engine_state: Path, engine_store: Valkey) -> Config:
     return Config(
         paths=Paths(state=str(engine_state)),
         kvstore={engine_store.name: engine_store.config},
-        engine={"engine-1": EngineConfig(port=free_port(), max_streams=8, max_waiting=4)},
+        engine={"engine-1": EngineConfig(port=free_port(), max_streams=8, max_waiting=4, default_max_tokens=40)},
     )
 
 

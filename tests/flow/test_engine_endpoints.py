@@ -233,3 +233,11 @@ async def test_a_prompt_beyond_the_context_is_a_400_with_the_figures(engine: Run
     status, body, _ = await engine.post(COMPLETIONS, {"prompt": [5] * 100, "max_tokens": context - 99})
     assert status == 400
     assert str(context + 1) in body["error"]["message"]
+
+
+async def test_a_chat_that_names_no_length_gets_the_default_and_not_the_whole_context(engine: RunningEngine) -> None:
+    body = {"messages": [{"role": "user", "content": "Count from one on."}], "ignore_eos": True}
+    status, answer, _ = await engine.post(CHAT, body)
+    assert status == 200
+    assert answer["usage"]["completion_tokens"] == engine.config.engine["engine-1"].default_max_tokens
+    assert answer["choices"][0]["finish_reason"] == "length"

@@ -42,6 +42,7 @@ class EmbeddedEngine:
         compute: ComputeThread,
         keeper: KvKeeper,
         *,
+        default_max_tokens: int,
         max_streams: int,
         max_waiting: int,
     ) -> None:
@@ -50,6 +51,7 @@ class EmbeddedEngine:
         self._text = text
         self._compute = compute
         self._keeper = keeper
+        self._default_max_tokens = default_max_tokens
         self._max_streams = max_streams
         self._max_waiting = max_waiting
         self._open = 0
@@ -151,7 +153,7 @@ class EmbeddedEngine:
                 f"{wanted} more are asked for: {prompt_tokens + wanted} in all",
                 param="messages" if ask.endpoint == "chat" else "prompt",
             )
-        return ask.max_tokens or context - prompt_tokens
+        return ask.max_tokens or min(context - prompt_tokens, self._default_max_tokens)
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenising, work, *args)

@@ -86,7 +86,14 @@ def load_engine(
     compute.start()
     log.info("model %s loaded, fingerprint %s", info.model, info.fingerprint.id)
     return EmbeddedEngine(
-        info, model.spec, text, compute, keeper, max_streams=settings.max_streams, max_waiting=settings.max_waiting
+        info,
+        model.spec,
+        text,
+        compute,
+        keeper,
+        default_max_tokens=settings.default_max_tokens,
+        max_streams=settings.max_streams,
+        max_waiting=settings.max_waiting,
     )
 
 

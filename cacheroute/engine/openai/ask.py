@@ -13,7 +13,7 @@ from cacheroute.wire.serve import Endpoint
 
 MAX_STOPS = 4
 COMPLETIONS_MAX_TOKENS = 16
-"""OpenAI's own default for raw completions; a chat may fill its context."""
+"""OpenAI's own default for raw completions; a chat's is a setting."""
 _SEED = 2**63
 
 
@@ -23,7 +23,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     prompt: Conversation | str | tuple[int, ...]
     """A chat, a text, or token ids to be taken as they are."""
     max_tokens: int | None
-    """None: as many as the context holds."""
+    """None: as many as the engine gives by default."""
     temperature: float = 1.0
     """0: greedy."""
     top_p: float = 1.0
