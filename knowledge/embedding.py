@@ -1,12 +1,9 @@
-"""What an embedder is to knowledge: texts in, unit vectors out. Knows no model and no server.
+"""What knowledge takes for an embedding: unit vectors of one length. Knows no model and no server.
 
 The stack has one embedding model; a role of its own runs it. What is said here is what both sides keep to.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +12,8 @@ from knowledge.errors import EmbeddingError
 
 DIMENSIONS = 384
 
-Kind = Literal["query", "passage"]
 Vectors = NDArray[np.float32]
 """Shape [n, DIMENSIONS], float32, rows of length 1: their dot product is their cosine."""
-
-
-class Embedder(Protocol):
-    """Turns texts into unit vectors. Synchronous: it computes, so callers run it in a thread or a process."""
-
-    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
-        """One row a text. `kind` tells which prefix a model wants, where it wants one."""
-        ...
 
 
 def checked(vectors: Vectors, rows: int) -> Vectors:

@@ -12,12 +12,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cacheroute.errors import BadRequest, Overloaded
 from cacheroute.wire.embedding import Kind
+from knowledge.embedding import Vectors
 
-Vectors = NDArray[np.float32]
 Embed = Callable[[Sequence[str], Kind], Vectors]
 
 BATCH_TEXTS: dict[Kind, int] = {"query": 8, "passage": 1}

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.errors import ConfigError
 from cacheroute.wire.embedding import Kind
-
-Vectors = NDArray[np.float32]
+from knowledge.embedding import Vectors
 
 
 class Model:

@@ -11,14 +11,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cacheroute.embedder.config import EmbedderConfig
+from cacheroute.wire.embedding import Kind
 from knowledge.cut import draft
-from knowledge.embedding import DIMENSIONS, Kind, Vectors
+from knowledge.embedding import DIMENSIONS, Vectors
 from knowledge.library import Library, Registration
 from knowledge.parse import compose
 
 
 class HashEmbedder:
-    """Each word adds +-1 at a place that its hash names; the sum is scaled to length 1."""
+    """Each word adds +-1 at a place that its hash names; the sum is scaled to length 1.
+
+    Can stand for the model of the embedder role.
+    """
+
+    name = "hash"
+
+    @classmethod
+    def load(cls, config: EmbedderConfig) -> HashEmbedder:
+        return cls()
 
     def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
         vectors = np.zeros((len(texts), DIMENSIONS), np.float32)

@@ -29,14 +29,6 @@ from cacheroute.scheduler.config import SchedulerConfig
 from cacheroute.service import serving
 
 
-class HashModel(HashEmbedder):
-    name = "hash"
-
-    @classmethod
-    def load(cls, config: EmbedderConfig) -> "HashModel":
-        return cls()
-
-
 class KdnWorld:
     """`call` speaks to the KDN with the control token; `store` looks into its kv store past it."""
 
@@ -99,7 +91,7 @@ class KdnWorld:
         await self._stack.enter_async_context(self.relay.running())
         headers = {"Authorization": f"Bearer {self.tokens.control}"}
         self.session = await self._stack.enter_async_context(aiohttp.ClientSession(headers=headers))
-        embedder = embedder_plane(self.config, HashModel.load)
+        embedder = embedder_plane(self.config, HashEmbedder.load)
         await self._embedder.enter_async_context(serving([embedder], drain_s=0.1))
         await self.start_scheduler()
         await self.start_kdn()

@@ -8,13 +8,14 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from fakes.fake_embedder import embedder_plane
 from fakes.fake_engine import FakeEngine
+from fakes.hash_embedder import HashEmbedder
 from fakes.ports import free_ports
 from fakes.valkey import Valkey
 
 from cacheroute import tokens
 from cacheroute.config import Config, Paths, Security
+from cacheroute.embedder.app import plane as embedder_plane
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.engine.config import EngineConfig
 from cacheroute.instance.app import planes as instance_planes
@@ -166,7 +167,7 @@ class Roles:
         if name in self.config.engine:
             return [self.engines[name].plane(self.config.engine[name].port)]
         if name == "embedder":
-            return [embedder_plane(self.config.embedder.port)]
+            return [embedder_plane(self.config, HashEmbedder.load)]
         if name in self.config.kdn:
             return await kdn_planes(self.config, name)
         if name in self.config.instance:
@@ -178,7 +179,9 @@ class Roles:
 
 @asynccontextmanager
 async def running_with_knowledge(config: Config) -> AsyncGenerator[Roles]:
-    """All roles of `config`; embedder and engines are fakes, and the engines put made-up chunks into a real store."""
+    """All roles of `config`; the embedder has a hash for a model, and the engines, fakes, put
+    made-up chunks into a real store.
+    """
     secrets = tokens.ensure(config.paths.state_dir)
     with Valkey(config.paths.state_dir, secrets) as valkey:
         config = msgspec.structs.replace(config, kvstore={valkey.name: valkey.config})

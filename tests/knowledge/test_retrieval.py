@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from cacheroute.wire.embedding import Kind
 from knowledge.cut import Budget, draft
 from knowledge.document import Document
-from knowledge.embedding import Kind, Vectors
+from knowledge.embedding import Vectors
 from knowledge.library import Library
 from knowledge.match import Gate, Limits, Matches
 from knowledge.parse import compose
@@ -79,7 +80,7 @@ OFF_TOPIC = [
 
 
 class MiniLM:
-    """The real model on one thread, as an Embedder."""
+    """The real model on one thread."""
 
     def __init__(self) -> None:
         import torch  # here, since importing them takes seconds that the fast tests need not spend

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from fakes.hash_embedder import HashEmbedder
 
-from cacheroute.embedder.batcher import BATCH_TEXTS, Batcher, Vectors
+from cacheroute.embedder.batcher import BATCH_TEXTS, Batcher
 from cacheroute.errors import BadRequest, Overloaded
 from cacheroute.wire.embedding import Kind
+from knowledge.embedding import Vectors
 
 
 class Gate:
