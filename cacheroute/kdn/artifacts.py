@@ -34,7 +34,7 @@ class Artifacts:
 
     def __init__(self, directory: Path, quota_bytes: int, blobs: BlobStore | None = None) -> None:
         """Blocking. Raises Conflict if another process has the directory."""
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # an API key's collections are no other user's
         self._owned = (directory / "owner.lock").open("w")
         try:
             fcntl.flock(self._owned, fcntl.LOCK_EX | fcntl.LOCK_NB)

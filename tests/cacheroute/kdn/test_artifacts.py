@@ -46,6 +46,11 @@ def ids(artifacts):
     return {artifact.kids[0] for artifact in artifacts.all()}
 
 
+def test_other_users_of_the_machine_cannot_read_what_is_kept(opened, tmp_path):
+    opened()
+    assert (tmp_path / "kdn").stat().st_mode & 0o077 == 0
+
+
 def test_what_was_published_is_there_after_a_restart_with_its_bytes(opened):
     artifacts = opened()
     made = built(artifacts, "a", "b")
