@@ -30,9 +30,9 @@ class Fingerprint(Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """16 hex digits that name this fingerprint."""
+        """128 bits of sha256 that name this fingerprint, as 32 hex digits."""
         canonical = msgspec.json.encode(msgspec.to_builtins(self), order="deterministic")
-        return hashlib.sha256(canonical).hexdigest()[:16]
+        return hashlib.sha256(canonical).hexdigest()[:32]
 
 
 class EngineInfo(Struct, frozen=True, kw_only=True):
