@@ -6,6 +6,7 @@ beyond loopback without API keys. Reads files and the environment; opens nothing
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
@@ -25,6 +26,8 @@ from cacheroute.proxy.config import ProxyConfig
 from cacheroute.scheduler.config import SchedulerConfig
 
 FILE_NAME = "cacheroute.toml"
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+"""Of a process: it stands in file names, urls, headers and programs' names."""
 
 
 class Paths(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,6 +153,9 @@ def _problems(config: Config, sources: Sources) -> list[str]:
     for role in ("kvstore", "kdn", "engine", "proxy", "instance"):
         if not getattr(config, role):
             report((role,), f"at least one [{role}.NAME] is needed")
+        for name in getattr(config, role):
+            if not NAME.fullmatch(name):
+                report((role, name), f"{name!r} is no name: letters, digits, '-', '_' and '.', up to 64 of them")
     for name, instance in config.instance.items():
         if instance.proxy not in config.proxy:
             report(("instance", name, "proxy"), f"there is no [proxy.{instance.proxy}]")

@@ -1,6 +1,7 @@
 """TOML and environment -> strict structs, collecting every mistake with its line. Knows no role and no key."""
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -122,10 +123,13 @@ def _value(kind: Any, value: Any, path: Path, sources: Sources, problems: list[s
             for name, item in cast(dict[str, Any], value).items()
         }
     try:
-        return msgspec.convert(value, kind, strict=not isinstance(value, _FromEnv))
+        converted = msgspec.convert(value, kind, strict=not isinstance(value, _FromEnv))
     except msgspec.ValidationError as error:
         problems.append(f"{sources.where(path)}: {'.'.join(path)}: {error}")
         return None
+    if isinstance(converted, int | float) and not 0 <= converted < math.inf:  # ports, limits, seconds: never that
+        problems.append(f"{sources.where(path)}: {'.'.join(path)}: {converted} is not a number from 0 on")
+    return converted
 
 
 class _FromEnv(str):

@@ -110,6 +110,27 @@ def test_every_strategy_that_the_configuration_takes_is_there(kind, strategies):
     assert set(get_args(get_type_hints(kind)["strategy"])) == set(strategies)
 
 
+@pytest.mark.parametrize("name", ["../../x", "a/b", "", "a b", ".hidden", "x\\ny", "n" * 65])
+def test_a_name_that_cannot_stand_in_a_path_is_a_clear_error(tmp_path, name):
+    file = tmp_path / "c.toml"
+    file.write_text(f'[kdn."{name}"]\n')
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    assert any("is no name" in problem for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("value", ["-1.0", "nan", "inf"])
+def test_a_time_that_is_negative_or_no_number_is_a_clear_error(tmp_path, value):
+    file = tmp_path / "c.toml"
+    file.write_text(f"[scheduler]\nlease_renew_s = {value}\nmax_inflight = -3\n")
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    assert [problem.split(": ")[1] for problem in caught.value.problems] == [
+        "scheduler.lease_renew_s",
+        "scheduler.max_inflight",
+    ]
+
+
 def test_a_syntax_error_names_the_file(tmp_path):
     assert _problems(tmp_path, "[scheduler\n")[0].startswith("line  Expected ']'")
 
