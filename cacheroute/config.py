@@ -164,8 +164,19 @@ def _problems(config: Config, sources: Sources) -> list[str]:
     for name, engine in config.engine.items():
         if engine.kind == "openai" and not engine.url:
             report(("engine", name, "url"), 'an engine of kind "openai" needs its url')
+        if engine.kind == "embedded" and engine.url:
+            report(("engine", name, "url"), 'an engine of kind "embedded" is started here and has no url')
         if engine.kind == "embedded" and engine.kv_store and engine.kv_store not in config.kvstore:
             report(("engine", name, "kv_store"), f"there is no [kvstore.{engine.kv_store}]")
+    for name, store in config.kvstore.items():
+        if store.url and not store.url.startswith(("redis://", "rediss://", "unix://")):
+            report(("kvstore", name, "url"), "must begin with redis://, rediss:// or unix://")
+    for path, role in (
+        (("scheduler",), config.scheduler),
+        *((("proxy", name), each) for name, each in config.proxy.items()),
+    ):
+        if role.lease_renew_s >= role.lease_ttl_s:
+            report((*path, "lease_renew_s"), f"must be below lease_ttl_s ({role.lease_ttl_s})")
     bound = listeners(config)
     for path, _, port in bound:
         if not 0 < port < 65536:

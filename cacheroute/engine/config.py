@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from cacheroute.bounds import Count, Positive
+
 
 class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind: Literal["embedded", "openai"] = "embedded"
@@ -20,16 +22,16 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The model name that clients write; empty: the model's own."""
     kv_store: str = "kv-1"
     """Name of its `[kvstore.NAME]`; empty: none."""
-    threads: int = 0
+    threads: Count = 0
     """Compute threads; 0: one per core."""
-    chunk_tokens: int = 16
+    chunk_tokens: Positive = 16
     """Tokens of KV in one stored value. Small: up to a chunk less one is recomputed behind what is found, at 2 ms a
     token, and a chunk more to move costs 20 microseconds."""
-    max_model_len: int = 0
+    max_model_len: Count = 0
     """0: the model's own context."""
-    prefix_cache_mb: int = 512
-    default_max_tokens: int = 512
+    prefix_cache_mb: Count = 512
+    default_max_tokens: Positive = 512
     """Length of a chat's answer where the request names none: a small model may never find an end by itself."""
-    max_streams: int = 8
-    max_waiting: int = 64
+    max_streams: Positive = 8
+    max_waiting: Positive = 64
     """Requests waiting for a stream; one more is answered 429."""

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from cacheroute.bounds import Positive, Seconds
+
 
 class InstanceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
@@ -11,6 +13,6 @@ class InstanceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Name of its `[proxy.NAME]`."""
     engine: str = "engine-1"
     """Name of its `[engine.NAME]`."""
-    inject_timeout_s: float = 10.0
+    inject_timeout_s: Seconds = 10.0
     """Longest wait for an injection; then the prompt goes as text."""
-    max_inflight: int = 64
+    max_inflight: Positive = 64

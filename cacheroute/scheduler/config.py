@@ -4,19 +4,21 @@ from typing import Literal
 
 from msgspec import Struct
 
+from cacheroute.bounds import Positive, Seconds
+
 
 class SchedulerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: int = 7001
     control_port: int = 7002
-    lease_ttl_s: float = 10.0
-    lease_renew_s: float = 2.0
+    lease_ttl_s: Seconds = 10.0
+    lease_renew_s: Seconds = 2.0
     strategy: Literal["round_robin"] = "round_robin"
-    max_inflight: int = 256
+    max_inflight: Positive = 256
     """Requests served at a time; one more is answered 429."""
-    request_timeout_s: float = 300.0
+    request_timeout_s: Seconds = 300.0
     """A request's time where the client names none (X-Request-Deadline-Ms)."""
-    retrieval_top_k: int = 1
+    retrieval_top_k: Positive = 1
     """Blocks put before a question. KV of a set exists only for a prefix of it, so more blocks are dearer."""
-    knowledge_token_budget: int = 4096
-    trace_ring: int = 1000
+    knowledge_token_budget: Positive = 4096
+    trace_ring: Positive = 1000

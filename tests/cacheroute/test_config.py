@@ -131,6 +131,46 @@ def test_a_time_that_is_negative_or_no_number_is_a_clear_error(tmp_path, value):
     ]
 
 
+def test_a_number_that_makes_no_sense_is_refused_when_it_is_read(tmp_path):
+    problems = _problems(
+        tmp_path,
+        """\
+[scheduler]
+trace_ring = -1
+lease_renew_s = 20.0
+[proxy.pool-1]
+prepare_concurrency = 0
+[kvstore.kv-1]
+url = "http://elsewhere"
+[engine.engine-1]
+url = "http://elsewhere"
+""",
+    )
+    assert problems == [
+        "line 2: scheduler.trace_ring: Expected `int` >= 1",
+        "line 5: proxy.pool-1.prepare_concurrency: Expected `int` >= 1",
+    ]
+
+
+def test_settings_that_contradict_each_other_are_refused(tmp_path):
+    problems = _problems(
+        tmp_path,
+        """\
+[scheduler]
+lease_renew_s = 20.0
+[kvstore.kv-1]
+url = "http://elsewhere"
+[engine.engine-1]
+url = "http://elsewhere"
+""",
+    )
+    assert problems == [
+        'line 6: engine.engine-1.url: an engine of kind "embedded" is started here and has no url',
+        "line 4: kvstore.kv-1.url: must begin with redis://, rediss:// or unix://",
+        "line 2: scheduler.lease_renew_s: must be below lease_ttl_s (10.0)",
+    ]
+
+
 def test_a_syntax_error_names_the_file(tmp_path):
     assert _problems(tmp_path, "[scheduler\n")[0].startswith("line  Expected ']'")
 

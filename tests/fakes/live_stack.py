@@ -43,6 +43,7 @@ class LiveStack:
         done = subprocess.run(command, capture_output=True, text=True, timeout=UP_TIMEOUT_S, check=False)
         if check:
             assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout, f"{' '.join(command)} said nothing: exit {done.returncode}, {done.stderr}"
         return json.loads(done.stdout)
 
 

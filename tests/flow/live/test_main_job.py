@@ -47,7 +47,7 @@ def kid(live: LiveStack, ask: Asker) -> str:
     found = headers["X-CacheRoute-Knowledge"].split(",")[0]
     assert found, headers["X-CacheRoute-Retrieval"]
     built = live.cacheroute("knowledge", "build", found)
-    assert built["artifacts"], built
+    assert all(result["artifact"] for result in built["results"]), built
     return found
 
 
@@ -85,7 +85,7 @@ def test_text_injected_kv_store_hit_and_prefix_hit_give_the_same_answer(live, as
 
 def test_a_kdn_that_is_killed_costs_kv_and_not_the_answer(live, ask, kid):
     status = live.cacheroute("status")
-    pid = next(each["pid"] for each in status["processes"] if each["name"] == "kdn-1")
+    pid = next(each["pid"] for each in status["services"] if each["name"] == "kdn-1")
     expected, _, _ = ask("text", knowledge_ids=[kid])
     os.kill(pid, signal.SIGKILL)
     _forget(live, store=False)
@@ -98,7 +98,7 @@ def test_a_kdn_that_is_killed_costs_kv_and_not_the_answer(live, ask, kid):
 def test_a_kv_store_that_is_killed_costs_recomputation_and_not_the_answer(live, ask, kid):
     expected, _, _ = ask("kv", knowledge_ids=[kid])
     status = live.cacheroute("status")
-    pid = next(each["pid"] for each in status["processes"] if each["name"] == "kv-1")
+    pid = next(each["pid"] for each in status["services"] if each["name"] == "kv-1")
     os.kill(pid, signal.SIGKILL)
     _forget(live, store=False)
     text, _, _ = ask("kv", knowledge_ids=[kid])
