@@ -48,7 +48,7 @@ class EmbeddingClient:
                 if response.status != 200:
                     raise _refused(response, answer)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unavailable(f"the embedder at {self._url}: {str(error) or type(error).__name__}") from error
+            raise Unavailable(f"the embedder cannot be reached ({type(error).__name__})") from error
         return _vectors(answer, len(texts))
 
 

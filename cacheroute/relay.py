@@ -49,7 +49,7 @@ async def upstream(
     except TimeoutError as error:
         raise DeadlineExceeded(f"{name} did not answer within the request's time") from error
     except aiohttp.ClientConnectorError as error:
-        raise Unavailable(f"{name} cannot be reached: {error}") from error
+        raise Unavailable(f"{name} cannot be reached") from error  # its address is no client's business
     except aiohttp.ClientError as error:
         raise UpstreamFailed(f"{name} broke off: {str(error) or type(error).__name__}") from error
 
