@@ -8,6 +8,7 @@
     ├── Forbidden               403  a credential that does not reach this far; a foreign Host or Origin
     ├── NotFound                404  no such model, document, route
     ├── WrongMethod             405  the route is there, but not for this method; carries Allow
+    ├── TooSlow                 408  the body did not come in time
     ├── Conflict                409  the name is held by another live process
     ├── TooLarge                413  the body exceeds the limit
     ├── Overloaded              429  a bounded queue is full; carries Retry-After
@@ -86,6 +87,10 @@ class WrongMethod(CacheRouteError):
     @property
     def headers(self) -> dict[str, str]:
         return {"Allow": self._allowed}
+
+
+class TooSlow(CacheRouteError):
+    status, kind, code = 408, "invalid_request_error", "body_too_slow"
 
 
 class Conflict(CacheRouteError):

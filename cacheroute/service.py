@@ -25,6 +25,7 @@ from cacheroute.errors import (
     Forbidden,
     NotFound,
     TooLarge,
+    TooSlow,
     Unauthorized,
     Unavailable,
     WrongMethod,
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+BODY_TIMEOUT_S = 60.0
+"""For a whole body to come in: whoever sends it byte by byte holds a connection no longer."""
 MAX_DIGITS = 18
 """Of a number in a query: what fits 64 bits."""
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -112,11 +115,19 @@ async def read_struct(request: web.Request, kind: type[T]) -> T:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body. Raises TooLarge."""
+    """The whole body. Raises TooLarge, TooSlow, and BadRequest for one that is not packed as its headers say."""
+    too_large = TooLarge(f"the body is larger than {request.client_max_size} bytes")
+    if (request.content_length or 0) > request.client_max_size:
+        raise too_large
     try:
-        return await request.read()
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
     except web.HTTPRequestEntityTooLarge as error:
-        raise TooLarge(f"the body is larger than {request.app._client_max_size} bytes") from error  # pyright: ignore[reportPrivateUsage]
+        raise too_large from error
+    except TimeoutError as error:
+        raise TooSlow(f"the body was not here within {BODY_TIMEOUT_S:g} s") from error
+    except web.RequestPayloadError as error:
+        raise BadRequest(f"the body cannot be read: {error}") from error
 
 
 def query_number(request: web.Request, name: str, default: int) -> int:

@@ -1,7 +1,11 @@
 """What nobody should send: each an error that says so, on every plane, and never a 500."""
 
+import asyncio
+
 import pytest
 from fakes.roles import config_for, running
+
+from cacheroute import service
 
 DEEP = [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 900 + b"]" * 900]
 
@@ -42,3 +46,22 @@ async def test_a_method_that_a_route_does_not_take_is_a_405_that_names_those_it_
 async def test_a_limit_of_thousands_of_digits_is_a_400(roles):
     answer = await roles.control("GET", f"/debug/requests?limit={'9' * 5000}")
     assert answer["error"]["param"] == "limit"
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (b"Content-Length: 9000000000", 413),  # refused before it has come
+        (b"Content-Encoding: gzip\r\nContent-Length: 2", 400),
+        (b"Content-Length: 1000", 408),
+        (b"Transfer-Encoding: chunked", 408),
+    ],
+)
+async def test_a_body_that_is_not_what_its_headers_say_holds_nobody_up(roles, monkeypatch, header, status):
+    monkeypatch.setattr(service, "BODY_TIMEOUT_S", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", roles.config.scheduler.port)
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n")
+    writer.write(b"2\r\n{}\r\n" if b"chunked" in header else b"{}")
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).split()[1] == str(status).encode()
+    writer.close()
