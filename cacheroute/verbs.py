@@ -2,7 +2,7 @@
 console's `:` bar, palette and help can be. Knows how a verb is called, not how it is done.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -55,7 +55,7 @@ _ONLY = Parameter("only", "Only this process and what it needs; may be repeated.
 _SIZES = Parameter("size", "Length of a document in tokens; may be repeated.", kind="int", repeated=True, minimum=64)
 _REPEATS = Parameter("repeats", "How often each state is measured.", kind="int", default=5, minimum=1)
 _KDN = Parameter("kdn", "Name of the KDN; the first of the configuration if left out.")
-_WHICH = Parameter("what", "A kid (its beginning is enough) or a source.", positional=True, required=True)
+_WHICH = Parameter("what", "A kid (its first 6 digits are enough) or a source.", positional=True, required=True)
 
 ROLES = ("kvstore", "embedder", "scheduler", "kdn", "engine", "proxy", "instance")
 """Each is a verb, and a line of the Procfile."""
@@ -83,7 +83,7 @@ VERBS: tuple[Verb, ...] = (
             Parameter("rag", "Look for knowledge that fits.", kind="flag", default=True),
             Parameter("stream", "Show the answer as it comes.", kind="flag", default=True),
             Parameter("max-tokens", "Longest answer, in tokens.", kind="int", default=128, minimum=1),
-            Parameter("knowledge", "A kid to use, whatever retrieval finds; may be repeated.", repeated=True),
+            Parameter("knowledge", "A kid or a source that must be used; may be repeated.", repeated=True),
             Parameter("model", "The model's name; the first that is served if left out."),
         ),
         read_only=True,
@@ -98,7 +98,7 @@ VERBS: tuple[Verb, ...] = (
         "bench",
         "Run a benchmark.",
         "answers",
-        (Parameter("name", "Which one; `all` for every one.", positional=True, required=True),),
+        (Parameter("name", "Which one: `demo`, or `all` of them.", positional=True, required=True),),
     ),
     Verb(
         "knowledge add",
@@ -129,7 +129,7 @@ VERBS: tuple[Verb, ...] = (
         "Compute the KV of a block or of a document, so that it can be injected.",
         "knowledge",
         (
-            Parameter("what", "A kid (its beginning is enough) or a source.", positional=True),
+            replace(_WHICH, required=False),
             Parameter("all", "Every block that is registered.", kind="flag", default=False),
             _KDN,
         ),

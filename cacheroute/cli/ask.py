@@ -8,6 +8,7 @@ from cacheroute.answer import Answer, Question
 from cacheroute.answer import ask as send
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.output import Output
+from cacheroute.cli.selection import KID_DIGITS, find_blocks
 from cacheroute.client import Client
 from cacheroute.errors import BadRequest, CacheRouteError, Unavailable
 from cacheroute.wire.serve import InjectionType
@@ -35,7 +36,7 @@ def ask(
                 model=model or await served_model(client),
                 injection=mode,
                 rag=rag,
-                knowledge_ids=tuple(knowledge),
+                knowledge_ids=await whole_kids(client, knowledge),
                 max_tokens=max_tokens,
                 stream=stream,
                 timeout_s=invocation.config.scheduler.request_timeout_s,
@@ -55,6 +56,17 @@ async def served_model(client: Client) -> str:
     if not models:
         raise Unavailable("no model is served yet: see `cacheroute status`")
     return models[0]
+
+
+async def whole_kids(client: Client, named: Sequence[str]) -> tuple[str, ...]:
+    """The kids that beginnings of kids, or sources, stand for: the endpoint takes whole ones only.
+
+    Raises NotFound, BadRequest; Unavailable where a KDN had to be asked and does not answer.
+    """
+    if all(len(what) == KID_DIGITS for what in named):
+        return tuple(named)
+    blocks = [block for kdn in client.kdns.values() for block in await kdn.blocks()]
+    return tuple(dict.fromkeys(block.kid for what in named for block in find_blocks(blocks, what)))
 
 
 async def titles(client: Client, kids: Sequence[str]) -> dict[str, str]:

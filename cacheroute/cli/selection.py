@@ -6,6 +6,7 @@ from cacheroute.client import Client, Kdn
 from cacheroute.errors import BadRequest, NotFound
 from cacheroute.wire.kdn import BlockInfo
 
+KID_DIGITS = 64
 SHORTEST_KID = 6
 """Fewer hex digits than that are more likely a source's name."""
 
@@ -32,7 +33,8 @@ def find_blocks(blocks: Sequence[BlockInfo], what: str) -> list[BlockInfo]:
     named = [block for block in blocks if block.source == what]
     named = named or [block for block in blocks if block.source.endswith(ending)]
     if not named:
-        raise NotFound(f"nothing registered is called {what!r}; `cacheroute knowledge list` shows what is")
+        hint = f" (of a kid, give {SHORTEST_KID} digits or more)" if 0 < len(what) < SHORTEST_KID else ""
+        raise NotFound(f"nothing registered is called {what!r}{hint}; `cacheroute knowledge list` shows what is")
     if len(sources := sorted({block.source for block in named})) > 1:
         raise BadRequest(f"{what!r} could be several sources: {', '.join(sources)}")
     if len(collections := sorted({block.collection for block in named})) > 1:

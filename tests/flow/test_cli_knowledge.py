@@ -119,9 +119,10 @@ def test_the_same_as_json_and_in_one_piece(person: Operator) -> None:
 def test_explicit_knowledge_is_used_whatever_retrieval_says(person: Operator, herons: Path) -> None:
     listed = person.cacheroute("knowledge", "list", "--json").json["kdns"]["kdn-1"]
     kid = next(block["kid"] for block in listed if block["source"].endswith("herons.md"))
-    done = person.cacheroute("ask", "what?", "--knowledge", kid, "--json")
-    assert done.json["answer"]["way"]["knowledge"] == [kid]
-    assert done.json["titles"] == {kid: "Grey herons"}
+    for name in (kid, kid[:12], "herons.md"):
+        done = person.cacheroute("ask", "what?", "--knowledge", name, "--json")
+        assert done.json["answer"]["way"]["knowledge"] == [kid]
+        assert done.json["titles"] == {kid: "Grey herons"}
 
 
 @pytest.mark.parametrize(
@@ -129,6 +130,7 @@ def test_explicit_knowledge_is_used_whatever_retrieval_says(person: Operator, he
     [
         (["ask", "what?", "--model", "nope"], "served: fake-model"),
         (["ask", "what?", "--knowledge", "deadbeef"], "deadbeef"),
+        (["ask", "what?", "--knowledge", 16 * "dead"], "deaddead"),
         (["ask", "  "], "empty"),
         (["knowledge", "show", "nothing-like-it"], "knowledge list"),
         (["knowledge", "build"], "--all"),

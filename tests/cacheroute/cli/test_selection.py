@@ -55,6 +55,11 @@ def test_what_is_not_there_is_said(what: str) -> None:
         kids(what)
 
 
+def test_too_short_a_beginning_of_a_kid_is_told_how_long_it_must_be() -> None:
+    with pytest.raises(NotFound, match="6 digits or more"):
+        kids("abcde")
+
+
 def test_one_source_in_two_collections_is_two_documents() -> None:
     blocks = [block("aaaaaaaa", "x.md"), block("bbbbbbbb", "x.md", collection="other")]
     with pytest.raises(BadRequest, match="several collections"):
