@@ -25,7 +25,7 @@ _POOLS = (Column("POOL", 14), Column("INSTANCE", 14), Column("QUEUED", 6, True),
           Column("SERVED", 6, True), Column("ENGINE", 0))  # fmt: skip
 _KDNS = (Column("KDN", 14), Column("BLOCKS", 14, True), Column("WITH KV", 8, True), Column("INJECTING", 9, True),
          Column("", 0))  # fmt: skip
-_REQUESTS = (Column("AT", 8), Column("STATUS", 6, True), Column("TTFT", 8, True), Column("MODE", 4),
+_REQUESTS = (Column("AT (UTC)", 8), Column("STATUS", 6, True), Column("TTFT", 8, True), Column("MODE", 4),
              Column("KNOW", 4, True), Column("INSTANCE", 12), Column("WHY", 0))  # fmt: skip
 _MIB = 2**20
 
@@ -135,7 +135,7 @@ def _request(request: RequestTrace, width: int) -> Content:
         _REQUESTS,
         (
             request.started_at[11:19],
-            (str(request.status), "red" if failed else "green"),
+            (str(request.status), "red" if failed else "green") if request.status else ("…", "dim"),
             f"{request.ttft_ms:.0f} ms" if request.ttft_ms is not None else "",
             request.injection,
             str(len(request.knowledge)),
