@@ -14,7 +14,7 @@ setup: $(STAMP)
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make setup PYTHON=python3.11")'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
-	@echo "installing torch"
+	@echo "installing torch (a minute or more, quietly)"
 	@$(BIN)/pip install -q torch==2.13.0
 	@echo "installing the lock"
 	@$(BIN)/pip install -q --no-deps -r requirements.lock
