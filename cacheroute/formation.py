@@ -25,6 +25,9 @@ from stack.procfile import Entry
 
 DRAIN_S = 10.0
 """From SIGTERM to SIGKILL: twice what a role takes to drain."""
+SPIN_COUNT = "1000"
+"""How long an engine's compute threads spin for each other before they sleep. By libgomp's default, one neighbour that
+takes a core makes a prefill ten times slower; sleeping at once costs a tail a few ms (docs/decisions/0006)."""
 MODEL_START_S = 180.0
 """Loading a model from a cold disk takes its time; anything else is up in seconds."""
 
@@ -141,7 +144,7 @@ def _engines(config: Config, shared: Mapping[str, str]) -> Iterator[Service]:
             yield Service(
                 name=name,
                 entry="engine",
-                env={**shared, "CACHEROUTE_NAME": name},
+                env={"GOMP_SPINCOUNT": SPIN_COUNT, **shared, "CACHEROUTE_NAME": name},
                 needs=(engine.kv_store,) if store is not None and is_started(store) else (),
                 ready=HttpProbe(url=base_url(engine.host, engine.port) + "/health"),
                 ports=((engine.host, engine.port),),
