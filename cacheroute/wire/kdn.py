@@ -4,21 +4,23 @@ Two answers are values of `knowledge` as they stand: `GET /v1/changes?epoch=&sin
 `knowledge.changes.Changes` in msgpack (its vectors are bytes), `POST /v1/search` is `knowledge.match.Matches`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Rendering = Literal["chat", "completions"]
+Name = Annotated[str, Meta(min_length=1, max_length=4096)]
+"""Of a document or a collection: what it can be asked for by, in a url too."""
 
 
 class AddDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/documents`. `source` names where it came from: registering it again replaces the old version."""
 
-    source: str
+    source: Name
     text: str
     title: str = ""
     version: str = ""
-    collection: str = "default"
+    collection: Name = "default"
     tags: tuple[str, ...] = ()
 
 
