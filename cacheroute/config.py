@@ -177,6 +177,9 @@ def _problems(config: Config, sources: Sources) -> list[str]:
     ):
         if role.lease_renew_s >= role.lease_ttl_s:
             report((*path, "lease_renew_s"), f"must be below lease_ttl_s ({role.lease_ttl_s})")
+    for name, api_key in config.security.api_keys.items():
+        if not api_key.key:  # who sends no key would be let in by it
+            report(("security", "api_keys", name, "key"), "is empty")
     bound = listeners(config)
     for path, _, port in bound:
         if not 0 < port < 65536:

@@ -171,6 +171,13 @@ url = "http://elsewhere"
     ]
 
 
+def test_an_empty_api_key_which_would_let_everybody_in_is_a_clear_error(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text('[security.api_keys.ann]\nkey = ""\n')
+    with pytest.raises(ConfigError, match=r"c.toml:2: security.api_keys.ann.key: is empty"):
+        load(file, {})
+
+
 def test_a_syntax_error_names_the_file(tmp_path):
     assert _problems(tmp_path, "[scheduler\n")[0].startswith("line  Expected ']'")
 
