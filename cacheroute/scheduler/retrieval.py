@@ -15,6 +15,10 @@ from knowledge.match import Gate, Limits, Matches
 from knowledge.replica import Replica
 from knowledge.search import search
 
+MAX_QUESTION_CHARS = 16_384
+"""What is looked up of a question: more than an embedding model and the word search read of it anyway. A pasted
+book would keep both from everybody else for seconds."""
+
 
 class Retrieved(Struct, frozen=True, kw_only=True):
     knowledge: tuple[Knowledge, ...]
@@ -52,6 +56,7 @@ class Retriever:
 
     async def search(self, question: str, caller: Caller, limits: Limits) -> Matches:
         """What was considered for a question, with scores. Raises Unavailable, Overloaded, UpstreamFailed."""
+        question = question[:MAX_QUESTION_CHARS]
         vector = await self._embedder.embed([question], "query")
         return await asyncio.to_thread(
             search, self._replica.shelf, question, vector, self._gate, limits, caller.collections

@@ -1,5 +1,7 @@
 """Every route of the engine, with the real model: shapes, validation, what reaches the model."""
 
+import asyncio
+
 import aiohttp
 import msgspec
 import pytest
@@ -212,6 +214,15 @@ async def test_a_wrong_completion_is_a_400_that_names_the_field(
 ):
     status, answer, _ = await engine.post(COMPLETIONS, body)
     assert (status, answer["error"]["param"]) == (400, param), answer
+
+
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
+async def test_a_prompt_of_megabytes_is_refused_before_it_is_tokenised(engine: RunningEngine, path: str):
+    text = "a b " * 2**20
+    body = {"messages": [{"role": "user", "content": text}]} if path == CHAT else {"prompt": text}
+    async with asyncio.timeout(5):  # tokenising it takes three times that, and others wait behind it
+        status, answer, _ = await engine.post(path, body)
+    assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b'"text"', b"\xff\xfe", b"[" * 100_000])

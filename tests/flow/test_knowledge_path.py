@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from fakes.hash_embedder import HashEmbedder
 from fakes.roles import Roles, config_for, running_with_knowledge, until
 
 from cacheroute.config import ApiKey
+from cacheroute.scheduler.retrieval import MAX_QUESTION_CHARS
 from knowledge.text import kid_of
 
 VALVES = "The Kelmar valve opens at seven bar. It was tested in the Dunlin harbour by two engineers."
@@ -35,6 +37,21 @@ async def test_what_fits_the_question_is_found_and_put_first(roles):
     assert headers["X-CacheRoute-Knowledge"] == kids[0]
     assert headers["X-CacheRoute-Retrieval"].startswith("accepted")
     assert _system(roles) == VALVES + "\n\n"
+
+
+async def test_of_a_pasted_book_only_the_beginning_is_looked_up(roles, monkeypatch):
+    await roles.learn("valves.md", VALVES)
+    embed, seen = HashEmbedder.embed, []
+
+    def recording(self, texts, kind):
+        seen.extend(texts)
+        return embed(self, texts, kind)
+
+    monkeypatch.setattr(HashEmbedder, "embed", recording)
+    roles.engine.max_prompt_chars = 2**23
+    _, headers, _ = await roles.chat("At how many bar does the Kelmar valve open?" + " of the" * 2**19)
+    assert max(map(len, seen)) <= MAX_QUESTION_CHARS
+    assert not headers["X-CacheRoute-Retrieval"].startswith("retrieval-unavailable")
 
 
 async def test_what_fits_nothing_gets_nothing(roles):

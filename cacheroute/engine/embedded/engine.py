@@ -135,9 +135,15 @@ class EmbeddedEngine:
         return self._encode(ask.prompt, True)
 
     def _encode(self, prompt: Conversation | str, add_special_tokens: bool) -> list[int]:
-        if isinstance(prompt, Conversation):
-            return self._text.encode_chat(self._text.render(prompt))
-        return self._text.encode_prompt(prompt) if add_special_tokens else self._text.encode_chat(prompt)
+        is_chat = isinstance(prompt, Conversation)
+        text = self._text.render(prompt) if is_chat else prompt
+        context = self.info.max_model_len
+        if len(text) > context * self._text.longest_token_chars:
+            raise ContextOverflow(  # at once: megabytes take half a minute, and everybody else would wait behind them
+                f"this model's context is {context} tokens; a prompt of {len(text):,} characters has more",
+                param="messages" if is_chat else "prompt",
+            )
+        return self._text.encode_prompt(text) if add_special_tokens and not is_chat else self._text.encode_chat(text)
 
     def _check_ids(self, ids: Sequence[int]) -> None:
         if wrong := [token for token in ids if token >= self._spec.vocab]:

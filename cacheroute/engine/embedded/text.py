@@ -31,6 +31,8 @@ class TextSide:
         self._tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer
         self._segments = _SegmentMemory(self._backend)
+        self.longest_token_chars = max(map(len, tokenizer.get_vocab()))
+        """No token stands for more: so many tokens hold at most so many times this."""
 
     @classmethod
     def load(cls, path: Path) -> "TextSide":
