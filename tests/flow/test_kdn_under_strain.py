@@ -178,7 +178,7 @@ async def test_a_frozen_store_costs_an_injections_time_and_holds_up_neither_leas
             status, answer = each.result()
             assert (status, "kv-1" in answer["error"]["message"]) == (503, True)
         assert lasted_s < 5
-        assert slowest_s < 0.5
+        assert slowest_s < 3  # a build or an injection on the loop would take all of its time
         assert len(world.scheduler.records) - renewals > lasted_s / world.scheduler.renew_s / 5
         assert world.scheduler.last.injecting <= 1
         world.valkey.thaw()
