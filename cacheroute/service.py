@@ -1,4 +1,4 @@
-"""What each role's aiohttp planes share: errors as JSON, the control token, Host and Origin, limits, health,
+"""What each role's aiohttp planes share: errors as JSON, the control token, Host and Origin, health,
 metrics, and a main loop that drains. A role's `app.py` builds its planes; this serves them. Knows no role.
 """
 
@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import prometheus_client
@@ -25,7 +25,6 @@ from cacheroute.errors import (
     Forbidden,
     NotFound,
     TooLarge,
-    TooSlow,
     Unauthorized,
     Unavailable,
     WrongMethod,
@@ -33,13 +32,8 @@ from cacheroute.errors import (
 from cacheroute.telemetry import Metrics, new_request_id
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-BODY_TIMEOUT_S = 60.0
-"""For a whole body to come in: whoever sends it byte by byte holds a connection no longer."""
-MAX_DIGITS = 18
-"""Of a number in a query: what fits 64 bits."""
 REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = web.RequestKey("request_id", str)
 ANSWERING = web.RequestKey("answering", bool)
@@ -102,40 +96,6 @@ def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | No
     return web.Response(
         body=msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
     )
-
-
-async def read_struct(request: web.Request, kind: type[T]) -> T:
-    """The request's body as a `kind`. Raises BadRequest naming the field, TooLarge."""
-    try:
-        return msgspec.json.decode(await read_body(request), type=kind)
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"the body is not what {request.path} takes: {error}") from error
-    except UnicodeDecodeError as error:
-        raise BadRequest("the body is not UTF-8") from error
-
-
-async def read_body(request: web.Request) -> bytes:
-    """The whole body. Raises TooLarge, TooSlow, and BadRequest for one that is not packed as its headers say."""
-    too_large = TooLarge(f"the body is larger than {request.client_max_size} bytes")
-    if (request.content_length or 0) > request.client_max_size:
-        raise too_large
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise too_large from error
-    except TimeoutError as error:
-        raise TooSlow(f"the body was not here within {BODY_TIMEOUT_S:g} s") from error
-    except web.RequestPayloadError as error:
-        raise BadRequest(f"the body cannot be read: {error}") from error
-
-
-def query_number(request: web.Request, name: str, default: int) -> int:
-    """The query's `name`. Raises BadRequest unless it is a number of 0 or more."""
-    text = request.query.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
-        raise BadRequest(f"{name} must be a number, not {text[:40]!r}", param=name)
-    return int(text)
 
 
 @asynccontextmanager

@@ -20,7 +20,8 @@ from cacheroute.embedder.batcher import Batcher
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.embedder.model import Model, model_path
 from cacheroute.errors import BadRequest, Unavailable
-from cacheroute.service import FAILURE, Guard, Plane, json_response, plane_app, read_struct
+from cacheroute.incoming import read_struct
+from cacheroute.service import FAILURE, Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics, Stopwatch
 from cacheroute.wire.embedding import EMBEDDINGS_PATH, Embedding, EmbeddingAnswer, EmbeddingRequest, Encoding, Kind
 from knowledge.embedding import Vectors

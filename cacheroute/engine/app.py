@@ -22,7 +22,8 @@ from cacheroute.engine.openai.messages import conversation
 from cacheroute.engine.openai.routes import OpenAIRoutes, check_model
 from cacheroute.engine.prepare import Progress
 from cacheroute.errors import CacheRouteError, ConfigError, Unavailable
-from cacheroute.service import FAILURE, Guard, Plane, json_response, plane_app, read_body
+from cacheroute.incoming import read_body
+from cacheroute.service import FAILURE, Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics, Stopwatch
 from cacheroute.tokens import Tokens
 

@@ -16,6 +16,7 @@ from cacheroute.address import base_url
 from cacheroute.config import Config
 from cacheroute.errors import CacheRouteError, Overloaded, Unavailable
 from cacheroute.hop import HOP_HEADER, decode_hop, encode_hop
+from cacheroute.incoming import read_struct
 from cacheroute.instance.config import InstanceConfig
 from cacheroute.instance.engine_link import EngineLink
 from cacheroute.instance.head import find_head, prefill
@@ -23,7 +24,7 @@ from cacheroute.instance.kv import KvGate
 from cacheroute.kvstore.store import KvStore
 from cacheroute.lease import LeaseKeeper
 from cacheroute.relay import relay, upstream
-from cacheroute.service import REQUEST_ID_HEADER, Guard, Plane, json_response, plane_app, read_struct
+from cacheroute.service import REQUEST_ID_HEADER, Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics, Stopwatch, new_request_id
 from cacheroute.wire.control import InstanceLoad, InstanceRecord
 from cacheroute.wire.decision import HopReport

@@ -12,11 +12,12 @@ from aiohttp import web
 
 from cacheroute.config import Config
 from cacheroute.errors import BadRequest
+from cacheroute.incoming import query_number, read_struct
 from cacheroute.kdn.config import KdnConfig
 from cacheroute.kdn.documents import block_info
 from cacheroute.kdn.instances import why_not
 from cacheroute.kdn.role import Kdn
-from cacheroute.service import Guard, Plane, json_response, plane_app, query_number, read_struct
+from cacheroute.service import Guard, Plane, json_response, plane_app
 from cacheroute.wire.kdn import (
     AddDocument,
     BuildRequest,

@@ -11,11 +11,12 @@ from cacheroute import tokens
 from cacheroute.address import base_url
 from cacheroute.config import Config
 from cacheroute.errors import BadRequest, CacheRouteError
+from cacheroute.incoming import read_struct
 from cacheroute.lease import LeaseKeeper
 from cacheroute.proxy.config import ProxyConfig
 from cacheroute.proxy.pool import Pool
 from cacheroute.proxy.serve import Server
-from cacheroute.service import Guard, Plane, json_response, plane_app, read_struct
+from cacheroute.service import Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics, new_request_id
 from cacheroute.wire.control import Grant, InstanceRecord, ProxyRecord
 from cacheroute.wire.serve import SERVE_PATH, ProxyRequest

@@ -16,6 +16,7 @@ from cacheroute.address import base_url
 from cacheroute.config import Config
 from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.errors import BadRequest, CacheRouteError
+from cacheroute.incoming import query_number, read_body, read_struct
 from cacheroute.lease import LeaseTable, Record
 from cacheroute.scheduler import body
 from cacheroute.scheduler.access import Access, Caller
@@ -24,7 +25,7 @@ from cacheroute.scheduler.retrieval import Retriever
 from cacheroute.scheduler.serve import Server
 from cacheroute.scheduler.sync import Follower
 from cacheroute.scheduler.traces import TraceRing
-from cacheroute.service import Guard, Plane, json_response, plane_app, query_number, read_body, read_struct
+from cacheroute.service import Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics
 from cacheroute.wire.control import KdnRecord, Listing, ProxyRecord
 from cacheroute.wire.serve import Endpoint

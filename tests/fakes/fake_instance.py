@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from fakes.ports import free_port
 
+from cacheroute.incoming import read_struct
 from cacheroute.kvstore.store import KvStore
 from cacheroute.prompt import head_text
-from cacheroute.service import Guard, Plane, json_response, plane_app, read_struct
+from cacheroute.service import Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics
 from cacheroute.wire.control import InstanceRecord
 from cacheroute.wire.engine import EngineInfo, Fingerprint

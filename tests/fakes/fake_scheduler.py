@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from cacheroute.service import Guard, Plane, json_response, plane_app, read_struct
+from cacheroute.incoming import read_struct
+from cacheroute.service import Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics
 from cacheroute.wire.control import Grant, InstanceRecord, KdnRecord
 

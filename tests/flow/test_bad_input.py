@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from fakes.roles import config_for, running
 
-from cacheroute import service
+from cacheroute import incoming
 
 DEEP = [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 900 + b"]" * 900]
 
@@ -58,7 +58,7 @@ async def test_a_limit_of_thousands_of_digits_is_a_400(roles):
     ],
 )
 async def test_a_body_that_is_not_what_its_headers_say_holds_nobody_up(roles, monkeypatch, header, status):
-    monkeypatch.setattr(service, "BODY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(incoming, "BODY_TIMEOUT_S", 0.05)
     reader, writer = await asyncio.open_connection("127.0.0.1", roles.config.scheduler.port)
     writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n")
     writer.write(b"2\r\n{}\r\n" if b"chunked" in header else b"{}")

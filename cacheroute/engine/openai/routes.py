@@ -16,7 +16,8 @@ from cacheroute.engine.openai.backend import Backend, Stream
 from cacheroute.engine.openai.fields import Fields
 from cacheroute.errors import CacheRouteError, NotFound
 from cacheroute.hop import HOP_HEADER, encode_hop
-from cacheroute.service import REQUEST_ID, REQUEST_ID_HEADER, error_response, json_response, read_body
+from cacheroute.incoming import read_body
+from cacheroute.service import REQUEST_ID, REQUEST_ID_HEADER, error_response, json_response
 from cacheroute.telemetry import Stopwatch
 from cacheroute.wire.decision import HopReport
 
