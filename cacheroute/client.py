@@ -14,17 +14,11 @@ import msgspec
 from cacheroute import errors
 from cacheroute.address import base_url
 from cacheroute.config import Config
+from cacheroute.wire.artifacts import ArtifactInfo, BuildRequest, BuildResult
 from cacheroute.wire.control import Listing
 from cacheroute.wire.decision import RequestTrace
-from cacheroute.wire.kdn import (
-    AddDocument,
-    AddedDocument,
-    Artifact,
-    BlockInfo,
-    BuildRequest,
-    BuildResult,
-    DeletedDocument,
-)
+from cacheroute.wire.documents import AddDocument, AddedDocument, BlockInfo, DeletedDocument, DocumentInfo
+from cacheroute.wire.page import Page
 from knowledge.match import Matches
 
 T = TypeVar("T")
@@ -176,9 +170,13 @@ class Kdn(Role):
     async def add(self, document: AddDocument) -> AddedDocument:
         return await self.post("/v1/documents", document, AddedDocument, timeout_s=60.0)
 
-    async def blocks(self) -> tuple[BlockInfo, ...]:
-        """Every block, without its text."""
-        return await self.get("/v1/documents", tuple[BlockInfo, ...])
+    async def documents(self, **which: str) -> tuple[DocumentInfo, ...]:
+        """Every document, or those of a `source` or a `collection`."""
+        return await self._pages("/v1/documents", Page[DocumentInfo], which)
+
+    async def blocks(self, **which: str) -> tuple[BlockInfo, ...]:
+        """Every block without its text, or those of a `source`, a `collection`, or whose kid begins with `kid`."""
+        return await self._pages("/v1/blocks", Page[BlockInfo], which)
 
     async def block(self, kid: str) -> BlockInfo:
         """One block, with its text."""
@@ -187,8 +185,9 @@ class Kdn(Role):
     async def status(self) -> dict[str, Any]:
         return await self.get("/debug/status", dict[str, Any])
 
-    async def artifacts(self) -> tuple[Artifact, ...]:
-        return await self.get("/v1/artifacts", tuple[Artifact, ...])
+    async def artifacts(self, **which: str) -> tuple[ArtifactInfo, ...]:
+        """Every artifact, or those that hold a whole `kid`, or of a `fingerprint`."""
+        return await self._pages("/v1/artifacts", Page[ArtifactInfo], which)
 
     async def build(self, kids: tuple[str, ...]) -> tuple[BuildResult, ...]:
         request = BuildRequest(kids=kids)
@@ -197,6 +196,15 @@ class Kdn(Role):
     async def forget(self, source: str, collection: str) -> DeletedDocument:
         """Deletes a document for good: text, vectors, artifacts, and their chunks in the kv stores."""
         return await self.delete("/v1/documents", DeletedDocument, source=source, collection=collection)
+
+    async def _pages(self, path: str, kind: type[Page[T]], which: Mapping[str, str]) -> tuple[T, ...]:
+        items: list[T] = []
+        after = "0"
+        while after:
+            page = await self.get(path, kind, after=after, **which)
+            items += page.items
+            after = page.next
+        return tuple(items)
 
 
 def _api_key(config: Config) -> str | None:

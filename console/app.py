@@ -26,6 +26,8 @@ Feed = Callable[[Show], Awaitable[None]]
 REDRAW_S = 1.0
 KEYS = "q detach (the stack runs on)   p pause   stop the stack: cacheroute down"
 LEAST_REQUEST_LINES = 4
+HANG_UP_S = 3
+"""For an orderly end after the terminal has gone; then SIGALRM ends the process."""
 
 
 class ConsoleApp(App[None]):
@@ -55,8 +57,8 @@ class ConsoleApp(App[None]):
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):  # else the alternate screen and the mouse stay on
-            loop.add_signal_handler(number, self.exit)
+        loop.add_signal_handler(signal.SIGTERM, self.exit)  # else the alternate screen and the mouse stay on
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         self._draw()
         self.set_interval(REDRAW_S, self._draw)
         self.call_after_refresh(lambda: self.run_worker(self._follow(), exclusive=True))
@@ -68,6 +70,11 @@ class ConsoleApp(App[None]):
         """Holds the picture still; news go on being taken."""
         self._paused = not self._paused
         self._draw_head()
+
+    def _hung_up(self) -> None:
+        """Ends, and soon: what waits for a terminal that is gone waits for ever."""
+        signal.alarm(HANG_UP_S)
+        self.exit()
 
     async def _follow(self) -> None:
         await self._feed(self._take)

@@ -126,7 +126,7 @@ def _pool(pool: ProxyRecord, width: int) -> list[Content]:
 
 
 def _kdn(kdn: KdnRecord, width: int) -> Content:
-    return row(_KDNS, (kdn.name, str(kdn.blocks), str(kdn.artifacts), str(kdn.injecting), ""), width)
+    return row(_KDNS, (kdn.name, str(kdn.blocks), str(kdn.artifacts), str(kdn.load.injecting), ""), width)
 
 
 def _request(request: RequestTrace, width: int) -> Content:

@@ -34,12 +34,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The present state of one (document, kid): its entry, or None where it was deleted."""
+    """The present state of one (document, kid): its entry, or None where it was deleted.
+
+    `deleted_ms`: when its whole document was deleted, by the wall clock of the KDN that was told, in ms since 1970;
+    0 where the document lives on without this kid.
+    """
 
     seq: int
     document_id: str
     kid: str
     entry: Entry | None
+    deleted_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

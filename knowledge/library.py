@@ -20,7 +20,7 @@ from knowledge.document import Block, Document, Draft
 from knowledge.embedding import Vectors, checked
 from knowledge.records import Record, all_records, one_record
 from knowledge.schema import LIBRARY
-from knowledge.shelf import Shelf, ShelfWriter, block_of, entry_of
+from knowledge.shelf import IS_VISIBLE, Shelf, ShelfWriter, block_of, entry_of, visibility
 
 PAGE = 128
 
@@ -112,10 +112,25 @@ class Library:
         self.shelf.scrub()
         return deletion
 
-    def list(self, visible: Set[str] | None = None, limit: int = PAGE, offset: int = 0) -> tuple[Record, ...]:
-        """Documents by collection and source, a page at a time."""
+    def list(
+        self, visible: Set[str] | None = None, limit: int = PAGE, offset: int = 0, source: str | None = None
+    ) -> tuple[Record, ...]:
+        """Documents by collection and source, a page at a time; of one `source` where that is given."""
         with self.shelf.read() as connection:
-            return all_records(connection, visible, limit, offset)
+            return all_records(connection, visible, source, limit, offset)
+
+    def page(
+        self, visible: Set[str] | None, source: str | None, kid: str, limit: int, offset: int
+    ) -> tuple[Block, ...]:
+        """Blocks by collection, source and place, a page at a time; `kid` is the beginning of one."""
+        with self.shelf.read() as connection:
+            rows = connection.execute(
+                f"""SELECT * FROM blocks WHERE {IS_VISIBLE} AND (:source IS NULL OR source = :source)
+                AND kid >= :kid AND kid < :kid || 'g'
+                ORDER BY collection, source, ordinal LIMIT :limit OFFSET :offset""",
+                {"visible": visibility(visible), "source": source, "kid": kid, "limit": limit, "offset": offset},
+            )
+            return tuple(block_of(row) for row in rows)
 
     def show(self, document_id: str, visible: Set[str] | None = None) -> tuple[Record, tuple[Block, ...]]:
         """One document with its blocks in order. Raises UnknownDocument."""

@@ -28,12 +28,13 @@ class Record:
 
 
 def all_records(
-    connection: sqlite3.Connection, visible: Set[str] | None, limit: int, offset: int
+    connection: sqlite3.Connection, visible: Set[str] | None, source: str | None, limit: int, offset: int
 ) -> tuple[Record, ...]:
-    """A page of the visible documents, by collection and source."""
+    """A page of the visible documents, or of those with one source, by collection and source."""
     rows = connection.execute(
-        _RECORDS + "GROUP BY documents.id ORDER BY documents.collection, documents.source LIMIT :limit OFFSET :offset",
-        {"visible": visibility(visible), "limit": limit, "offset": offset},
+        _RECORDS + "AND (:source IS NULL OR documents.source = :source) "
+        "GROUP BY documents.id ORDER BY documents.collection, documents.source LIMIT :limit OFFSET :offset",
+        {"visible": visibility(visible), "source": source, "limit": limit, "offset": offset},
     )
     return tuple(_record_of(row) for row in rows)
 

@@ -25,7 +25,7 @@ from cacheroute.config import Config
 from cacheroute.errors import Unavailable, UpstreamFailed
 from cacheroute.prompt import canonical_order, inject_chat
 from cacheroute.wire.control import InstanceRecord
-from cacheroute.wire.kdn import AddDocument
+from cacheroute.wire.documents import AddDocument
 
 SIZES = (256, 512, 1024, 2048)
 SPREAD_TOKENS = 64

@@ -11,9 +11,9 @@ import msgspec
 from cacheroute.answer import Answer, Question, ask
 from cacheroute.client import Client, Kdn, Role
 from cacheroute.errors import UpstreamFailed
+from cacheroute.wire.artifacts import InjectRequest, PurgeRequest
 from cacheroute.wire.control import InstanceRecord
 from cacheroute.wire.decision import InjectReceipt, RequestTrace
-from cacheroute.wire.kdn import InjectRequest, PurgeRequest
 
 State = Literal["text", "kdn_inject", "store_hit", "prefix_hit"]
 STATES: tuple[State, ...] = get_args(State)

@@ -10,7 +10,7 @@ from cacheroute.cli.output import Output
 from cacheroute.cli.selection import chosen_kdn, find_blocks
 from cacheroute.client import Kdn
 from cacheroute.errors import BadRequest, UpstreamFailed
-from cacheroute.wire.kdn import Artifact, BuildResult
+from cacheroute.wire.artifacts import Artifact, BuildResult
 
 PRESENT = "present"
 """What a KDN says of an artifact that it has already."""

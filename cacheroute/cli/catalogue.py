@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.selection import chosen_kdn, find_blocks
-from cacheroute.wire.kdn import BlockInfo
+from cacheroute.wire.documents import BlockInfo
 from knowledge.match import Gate, Matches
 
 

@@ -12,7 +12,7 @@ from cacheroute.cli.selection import chosen_kdn, find_blocks
 from cacheroute.client import Kdn
 from cacheroute.errors import BadRequest
 from cacheroute.sanitise import for_line
-from cacheroute.wire.kdn import AddDocument, AddedDocument, BlockInfo, DeletedDocument
+from cacheroute.wire.documents import AddDocument, AddedDocument, BlockInfo, DeletedDocument
 from knowledge.document import Document
 
 

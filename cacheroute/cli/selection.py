@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cacheroute.client import Client, Kdn
 from cacheroute.errors import BadRequest, NotFound
-from cacheroute.wire.kdn import BlockInfo
+from cacheroute.wire.documents import BlockInfo
 
 KID_DIGITS = 64
 SHORTEST_KID = 6

@@ -105,7 +105,7 @@ def _say_peers(invocation: Invocation, peers: Listing) -> None:
     out.say()
     out.table(
         ("KDN", "BLOCKS", "ARTIFACTS", "INJECTING"),
-        ((kdn.name, kdn.blocks, kdn.artifacts, kdn.injecting) for kdn in peers.kdns),
+        ((kdn.name, kdn.blocks, kdn.artifacts, kdn.load.injecting) for kdn in peers.kdns),
         right=("BLOCKS", "ARTIFACTS", "INJECTING"),
     )
 

@@ -26,10 +26,10 @@ from cacheroute.lease import LeaseKeeper
 from cacheroute.relay import relay, upstream
 from cacheroute.service import REQUEST_ID_HEADER, Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics, Stopwatch, new_request_id
+from cacheroute.wire.artifacts import HeadRequest, PrefillRequest
 from cacheroute.wire.control import InstanceLoad, InstanceRecord
 from cacheroute.wire.decision import HopReport
 from cacheroute.wire.engine import EngineInfo
-from cacheroute.wire.kdn import HeadRequest, PrefillRequest
 from cacheroute.wire.serve import ENGINE_PATH, SERVE_PATH, InstanceRequest
 
 BUILD_TIMEOUT_S = 300.0

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from cacheroute import prompt
 from cacheroute.instance.engine_link import EngineLink
+from cacheroute.wire.artifacts import Head, PrefillRequest, Rendering
 from cacheroute.wire.engine import EngineInfo
-from cacheroute.wire.kdn import Head, PrefillRequest, Rendering
 
 
 class _Usage(Struct):

@@ -12,8 +12,8 @@ import msgspec
 
 from cacheroute.errors import Unavailable
 from cacheroute.kvstore.store import KvStore
+from cacheroute.wire.artifacts import InjectRequest
 from cacheroute.wire.decision import InjectReceipt
-from cacheroute.wire.kdn import InjectRequest
 from cacheroute.wire.serve import KvPlan
 
 TOUCH_TIMEOUT_S = 1.0

@@ -18,7 +18,7 @@ import msgspec
 from cacheroute.errors import Conflict, NotFound, Unavailable
 from cacheroute.kdn.blobs import CHECKSUM_BYTES, Blob, BlobStore, Draft, FileBlobs, Rotten
 from cacheroute.kdn.catalogue import Catalogue, Stored
-from cacheroute.wire.kdn import Artifact, Rendering, Verdict
+from cacheroute.wire.artifacts import Artifact, Rendering, Verdict
 
 
 def artifact_id(kids: Sequence[str], rendering: Rendering, fingerprint: str) -> str:

@@ -21,8 +21,8 @@ from cacheroute.kvstore.link import Link
 from cacheroute.kvstore.store import KvStore
 from cacheroute.prompt import canonical_order
 from cacheroute.telemetry import Metrics, Stopwatch
+from cacheroute.wire.artifacts import Artifact, BuildRequest, BuildResult, Rendering
 from cacheroute.wire.control import InstanceRecord
-from cacheroute.wire.kdn import Artifact, BuildRequest, BuildResult, Rendering
 from knowledge.errors import KnowledgeError
 from knowledge.library import Library
 

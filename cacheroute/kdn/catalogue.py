@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlite3 import Row
 
 from cacheroute.kdn.blobs import CHECKSUM_BYTES
-from cacheroute.wire.kdn import Artifact
+from cacheroute.wire.artifacts import Artifact
 from knowledge.database import Database
 
 _SCHEMA = (

@@ -3,11 +3,12 @@
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.errors import BadRequest, NotFound, TooLarge, UpstreamFailed
 from cacheroute.kdn.worker import Worker
-from cacheroute.wire.kdn import AddDocument, AddedDocument, BlockInfo, SearchBlocks
+from cacheroute.wire.documents import AddDocument, AddedDocument, BlockInfo, DocumentInfo, SearchBlocks
 from knowledge import errors
 from knowledge.changes import Changes, Cursor
 from knowledge.cut import Budget, draft
@@ -16,9 +17,11 @@ from knowledge.embedding import Vectors
 from knowledge.library import Deletion, Library, Registration, Stats
 from knowledge.match import Gate, Limits, Matches
 from knowledge.parse import compose
+from knowledge.records import Record
 from knowledge.search import search
 
-_EVERY = 1_000_000
+MAX_NAMED = 20
+"""Collections that a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Documents:
             title=cut.document.title,
             status="added" if registered.status == "created" else registered.status,
             kids=tuple(block.kid for block in cut.blocks),
+            added=registered.added,
             removed=registered.removed,
             notes=prepared.notes,
         )
@@ -79,9 +83,15 @@ class Documents:
         await self._count()
         return collection, deletion
 
-    async def blocks(self, source: str | None = None, collection: str | None = None) -> list[Block]:
-        """All blocks, or a source's, or a collection's, in order."""
-        return await self._worker.run(self._blocks, source, collection)
+    async def records(self, source: str | None, collection: str | None, limit: int, offset: int) -> tuple[Record, ...]:
+        """A page of the documents, or of those of a source or a collection."""
+        return await self._worker.run(self._library.list, _only(collection), limit, offset, source)
+
+    async def blocks(
+        self, source: str | None, collection: str | None, kid: str, limit: int, offset: int
+    ) -> tuple[Block, ...]:
+        """A page of the blocks, or of those of a source, a collection, or with kids that begin so."""
+        return await self._worker.run(self._library.page, _only(collection), source, kid, limit, offset)
 
     async def block(self, kid: str) -> Block:
         """Raises NotFound."""
@@ -111,7 +121,7 @@ class Documents:
 
     async def _collection_of(self, source: str, collection: str | None) -> str:
         """Where a source is. Raises NotFound; BadRequest where that would be a guess."""
-        collections = sorted({block.collection for block in await self.blocks(source, collection)})
+        collections = [record.collection for record in await self.records(source, collection, MAX_NAMED, 0)]
         if not collections:
             within = f" in collection {collection!r}" if collection else ""
             raise NotFound(f"there is no document with source {source!r}{within}")
@@ -119,14 +129,21 @@ class Documents:
             raise BadRequest(f"{source!r} is in several collections, say which: {', '.join(collections)}")
         return collections[0]
 
-    def _blocks(self, source: str | None, collection: str | None) -> list[Block]:
-        visible = None if collection is None else frozenset([collection])
-        return [
-            block
-            for record in self._library.list(visible, limit=_EVERY)
-            if source is None or record.source == source
-            for block in self._library.show(record.document_id)[1]
-        ]
+
+def document_info(record: Record) -> DocumentInfo:
+    registered = datetime.fromtimestamp(record.registered_ms / 1000, UTC)
+    return DocumentInfo(
+        document_id=record.document_id,
+        source=record.source,
+        title=record.title,
+        version=record.version,
+        collection=record.collection,
+        tags=record.tags,
+        revision=record.revision,
+        registered_at=registered.isoformat(timespec="milliseconds"),
+        blocks=record.blocks,
+        tokens=record.tokens,
+    )
 
 
 def block_info(block: Block, artifacts: Iterable[str], *, with_text: bool = False) -> BlockInfo:
@@ -156,6 +173,10 @@ def _cut(document: AddDocument, budget: Budget) -> tuple[Draft, tuple[str, ...]]
     )
     notes = (f"made harmless: {', '.join(parsed.neutralised)}",) if parsed.neutralised else ()
     return draft(parsed.document, budget), notes
+
+
+def _only(collection: str | None) -> frozenset[str] | None:
+    return None if collection is None else frozenset([collection])
 
 
 def _unchanged(cut: Draft) -> Registration:

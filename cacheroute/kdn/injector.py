@@ -19,8 +19,8 @@ from cacheroute.kdn.worker import Worker
 from cacheroute.kvstore.link import Link
 from cacheroute.kvstore.store import KvStore
 from cacheroute.telemetry import Metrics, Stopwatch
+from cacheroute.wire.artifacts import Artifact
 from cacheroute.wire.decision import InjectReceipt
-from cacheroute.wire.kdn import Artifact
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from cacheroute.errors import Unavailable, UpstreamFailed
+from cacheroute.wire.artifacts import Head, HeadRequest, PrefillRequest, Rendering
 from cacheroute.wire.control import InstanceRecord
-from cacheroute.wire.kdn import Head, HeadRequest, PrefillRequest, Rendering
 
 S = TypeVar("S", bound=Struct)
 

@@ -10,7 +10,7 @@ from cacheroute.kdn.artifacts import Artifacts
 from cacheroute.kdn.injector import Injector
 from cacheroute.kdn.worker import Worker
 from cacheroute.kvstore.store import KvStore
-from cacheroute.wire.kdn import Artifact, Purged
+from cacheroute.wire.artifacts import Artifact, Purged
 
 log = logging.getLogger(__name__)
 

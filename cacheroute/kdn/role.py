@@ -25,8 +25,8 @@ from cacheroute.kdn.worker import Worker
 from cacheroute.kvstore.store import KvStore
 from cacheroute.lease import LeaseKeeper
 from cacheroute.telemetry import Metrics, new_request_id
-from cacheroute.wire.control import InstanceRecord, KdnRecord
-from cacheroute.wire.kdn import AddedDocument, DeletedDocument
+from cacheroute.wire.control import InstanceRecord, KdnLoad, KdnRecord
+from cacheroute.wire.documents import AddedDocument, DeletedDocument
 from knowledge.library import Library
 
 
@@ -139,7 +139,7 @@ class Kdn:
             seq=stats.seq,
             blocks=stats.blocks,
             artifacts=len(self.artifacts),
-            injecting=self.injector.injecting,
+            load=KdnLoad(injecting=self.injector.injecting, building=self.builder.building),
         )
 
     def _watch(self) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import aiohttp
 import msgspec
 
+from cacheroute.wire.artifacts import FindArtifact, FoundArtifact
 from cacheroute.wire.control import InstanceRecord
-from cacheroute.wire.kdn import FindArtifact, FoundArtifact
 from cacheroute.wire.serve import Endpoint
 
 TIMEOUT_S = 2.0

@@ -1,7 +1,7 @@
 """Text or KV for one request: the decision, as a value with its reason. Pure."""
 
+from cacheroute.wire.artifacts import FoundArtifact
 from cacheroute.wire.decision import InjectionDecision
-from cacheroute.wire.kdn import FoundArtifact
 from cacheroute.wire.serve import InjectionType
 
 

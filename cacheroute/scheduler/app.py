@@ -9,7 +9,6 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 from aiohttp import web
-from msgspec import Struct
 
 from cacheroute import tokens
 from cacheroute.address import base_url
@@ -28,6 +27,7 @@ from cacheroute.scheduler.traces import TraceRing
 from cacheroute.service import Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics
 from cacheroute.wire.control import KdnRecord, Listing, ProxyRecord
+from cacheroute.wire.retrieval import SearchRequest
 from cacheroute.wire.serve import Endpoint
 from knowledge.match import Limits
 from knowledge.replica import Replica
@@ -35,11 +35,6 @@ from knowledge.replica import Replica
 R = TypeVar("R", bound=Record)
 
 EMBED_TIMEOUT_S = 5.0
-
-
-class SearchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    query: str
-    k: int = 5
 
 
 async def planes(config: Config, name: str = "scheduler") -> list[Plane]:

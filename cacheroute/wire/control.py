@@ -33,6 +33,19 @@ class InstanceRecord(Struct, frozen=True, kw_only=True):
     load: InstanceLoad = InstanceLoad()
 
 
+class KdnLoad(Struct, frozen=True, kw_only=True):
+    """Live load of one KDN, absolute in every lease: nothing counted elsewhere can drift from it."""
+
+    injecting: int = 0
+    waiting: int = 0
+    """Injections that wait for their turn."""
+    building: int = 0
+    requests_1m: int = 0
+    """Injections asked for in the last minute."""
+    inject_ms: float | None = None
+    """Of a recent injection, waiting included (a moving mean); None: none yet."""
+
+
 class KdnRecord(Struct, frozen=True, kw_only=True):
     name: str
     boot_id: str
@@ -43,7 +56,7 @@ class KdnRecord(Struct, frozen=True, kw_only=True):
     """The catalogue's newest change."""
     blocks: int = 0
     artifacts: int = 0
-    injecting: int = 0
+    load: KdnLoad = KdnLoad()
 
 
 class ProxyRecord(Struct, frozen=True, kw_only=True):

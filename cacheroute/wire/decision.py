@@ -48,6 +48,19 @@ class HopReport(Struct, frozen=True, kw_only=True):
     below: tuple["HopReport", ...] = ()
 
 
+class Considered(Struct, frozen=True, kw_only=True):
+    """A block that was looked at for a request: its scores, and what became of it. Never its text."""
+
+    kid: str
+    title: str
+    fused: float
+    lexical: float
+    cosine: float
+    confidence: float
+    """0 to 1, as calibrated: how likely it answers the question."""
+    reason: str
+
+
 class RequestTrace(Struct, frozen=True, kw_only=True):
     """One request, whole, as the scheduler keeps it. Durations are monotonic; predictions are never overwritten."""
 
@@ -61,6 +74,10 @@ class RequestTrace(Struct, frozen=True, kw_only=True):
     error: str = ""
     knowledge: tuple[str, ...] = ()
     retrieval: str = ""
+    considered: tuple[Considered, ...] = ()
+    """The best few that were looked at, best first, also where none was used."""
+    conversation: str = ""
+    """What its turns are known by; empty where it is none."""
     pool: str = ""
     instance: str = ""
     injection: str = ""

@@ -22,13 +22,22 @@ class Knowledge(Struct, frozen=True, kw_only=True):
     text: str
 
 
+class TurnKnowledge(Struct, frozen=True, kw_only=True):
+    """What was found for a later turn of a conversation: it stands as text before that user message, for good."""
+
+    message: int
+    """Index into the caller's `messages`."""
+    knowledge: tuple[Knowledge, ...]
+
+
 class ProxyRequest(Struct, frozen=True, kw_only=True):
     request_id: str
     endpoint: Endpoint
     body: msgspec.Raw
     """The caller's JSON body, without CacheRoute's own options."""
     knowledge: tuple[Knowledge, ...] = ()
-    """The most relevant first."""
+    """What the prompt begins with; the most relevant first."""
+    turns: tuple[TurnKnowledge, ...] = ()
     injection: InjectionType = "auto"
     kdn: str | None = None
     """Name of the KDN that the scheduler chose; None: nobody has the KV, or none is needed."""

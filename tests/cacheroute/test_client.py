@@ -13,7 +13,8 @@ from cacheroute.config import ApiKey, Config, Paths, Security
 from cacheroute.kdn.config import KdnConfig
 from cacheroute.scheduler.config import SchedulerConfig
 from cacheroute.service import Plane, json_response, serving
-from cacheroute.wire.kdn import BlockInfo, BuildResult
+from cacheroute.wire.artifacts import BuildResult
+from cacheroute.wire.documents import BlockInfo
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -16,9 +16,9 @@ from cacheroute.kvstore.store import KvStore
 from cacheroute.prompt import head_text
 from cacheroute.service import Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics
+from cacheroute.wire.artifacts import Head, HeadRequest, PrefillRequest
 from cacheroute.wire.control import InstanceRecord
 from cacheroute.wire.engine import EngineInfo, Fingerprint
-from cacheroute.wire.kdn import Head, HeadRequest, PrefillRequest
 
 
 @dataclass

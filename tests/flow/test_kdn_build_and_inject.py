@@ -79,7 +79,7 @@ async def test_a_build_that_everybody_has_left_stops_the_engine_and_leaves_nothi
         each.cancel()
     await until(lambda: instance.cancelled == 1)
     instance.gate.set()
-    assert await world.ok("GET", "/v1/artifacts") == []
+    assert (await world.ok("GET", "/v1/artifacts"))["items"] == []
     await world.built(kid)
 
 
@@ -91,7 +91,7 @@ async def test_a_text_shorter_than_a_chunk_is_no_artifact_however_full_the_store
     assert result["artifact"] is None
     assert "shorter than one chunk" in result["reason"]
     assert instance.prefills == 0
-    assert await world.ok("GET", "/v1/artifacts") == []
+    assert (await world.ok("GET", "/v1/artifacts"))["items"] == []
 
 
 async def test_traffic_beside_a_build_is_neither_captured_nor_touched(world):
@@ -123,7 +123,7 @@ async def test_what_is_not_complete_is_never_offered(world, dials, reason):
     (result,) = await world.build(kid)
     assert result["artifact"] is None
     assert reason in result["reason"]
-    assert await world.ok("GET", "/v1/artifacts") == []
+    assert (await world.ok("GET", "/v1/artifacts"))["items"] == []
     assert list((world.data_dir / "kdn").rglob("*.kv*")) == []
 
 
@@ -230,7 +230,7 @@ async def test_a_document_deleted_while_its_kv_is_built_leaves_no_kv(world):
     instance.gate.set()
     ((result),) = await building
     assert (result["artifact"], "deleted" in result["reason"]) == (None, True)
-    assert await world.ok("GET", "/v1/artifacts") == []
+    assert (await world.ok("GET", "/v1/artifacts"))["items"] == []
 
 
 async def test_deleting_a_document_takes_text_artifacts_blobs_and_chunks_of_every_store(tmp_path):
@@ -265,7 +265,7 @@ async def test_a_new_version_of_a_document_takes_the_old_ones_kv_with_it(world):
     await world.add_instance()
     artifact = await world.built(await world.add("a.md", text_of(22, "alpha")))
     await world.add("a.md", text_of(22, "other"))
-    assert await world.ok("GET", "/v1/artifacts") == []
+    assert (await world.ok("GET", "/v1/artifacts"))["items"] == []
     assert await world.store.missing(artifact["keys"]) == list(range(5))
 
 
@@ -275,7 +275,7 @@ async def test_a_text_that_another_document_still_has_keeps_its_kv(world):
     assert await world.add("copy.md", text_of(22, "alpha")) == kid
     artifact = await world.built(kid)
     await world.ok("DELETE", "/v1/documents", source="a.md")
-    assert [each["id"] for each in await world.ok("GET", "/v1/artifacts")] == [artifact["id"]]
+    assert [each["id"] for each in (await world.ok("GET", "/v1/artifacts"))["items"]] == [artifact["id"]]
 
 
 async def test_dropping_an_artifact_spares_the_chunks_that_another_one_shares(world):

@@ -180,7 +180,7 @@ async def test_a_frozen_store_costs_an_injections_time_and_holds_up_neither_leas
         assert lasted_s < 5
         assert slowest_s < 3  # a build or an injection on the loop would take all of its time
         assert len(world.scheduler.records) - renewals > lasted_s / world.scheduler.renew_s / 5
-        assert world.scheduler.last.injecting <= 1
+        assert world.scheduler.last.load.injecting <= 1
         world.valkey.thaw()
         engine.gate.set()
         assert [result["reason"] for result in await building if result["instance"] == engine.name] == ["built"]
@@ -222,7 +222,7 @@ async def test_rot_never_reaches_a_store(world):
     assert (status, answer["error"]["code"]) == (503, "artifact_rotten")
     assert "chunk 2" in answer["error"]["message"]
     assert (await world.inject(artifact["id"]))[0] == 404
-    assert await world.ok("GET", "/v1/artifacts") == []
+    assert (await world.ok("GET", "/v1/artifacts"))["items"] == []
     for key, value in zip(artifact["keys"], await world.store.read(artifact["keys"]), strict=True):
         assert value is None or len(value) == MB
         assert key != artifact["keys"][2] or value is None
@@ -234,6 +234,8 @@ async def test_verify_finds_rot_and_the_artifact_is_gone(world):
         "artifact_id": artifact["id"],
         "ok": True,
         "why": "",
+        "kept_tokens": 0,
+        "rebuild": 0,
     }
     (path,) = (world.data_dir / "kdn").rglob("*.kv")
     with path.open("r+b") as file:
@@ -248,7 +250,7 @@ async def test_beyond_the_quota_the_oldest_goes_and_a_pinned_one_stays(tmp_path)
         first, second = await large(world, 3, "alpha"), await large(world, 3, "beta")
         await world.ok("POST", f"/v1/artifacts/{first['id']}/pin", {"pinned": True})
         third = await large(world, 3, "gamma")
-        left = {artifact["id"] for artifact in await world.ok("GET", "/v1/artifacts")}
+        left = {artifact["id"] for artifact in (await world.ok("GET", "/v1/artifacts"))["items"]}
         assert left == {first["id"], third["id"]}
         assert (await world.inject(second["id"]))[0] == 404
         (result,) = await world.build(await world.add("big.md", text_of(4 * 6, "delta")))
@@ -264,7 +266,7 @@ async def test_everything_is_there_again_after_a_restart(world):
     await world.stop_kdn()
     await world.start_kdn()
     await world.renewed()
-    (kept,) = await world.ok("GET", "/v1/artifacts")
+    (kept,) = (await world.ok("GET", "/v1/artifacts"))["items"]
     assert (kept["id"], kept["pinned"]) == (artifact["id"], True)
     after = world.scheduler.last
     assert (after.epoch, after.seq, after.blocks, after.artifacts) == (before.epoch, before.seq, 1, 1)
@@ -292,7 +294,7 @@ async def test_killed_in_the_middle_of_a_build_it_comes_back_without_half_an_art
         assert building.exception() is not None
 
         await world.start_kdn()
-        assert [artifact["id"] for artifact in await world.ok("GET", "/v1/artifacts")] == [done["id"]]
+        assert [artifact["id"] for artifact in (await world.ok("GET", "/v1/artifacts"))["items"]] == [done["id"]]
         assert [path.stem for path in (world.data_dir / "kdn").rglob("*.kv*") if path.is_file()] == [done["id"]]
         await world.renewed()
         made = await world.built(kid)

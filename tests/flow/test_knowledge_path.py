@@ -26,6 +26,12 @@ def _system(roles: Roles) -> str:
     return message["content"]
 
 
+async def only_artifact(roles: Roles) -> dict:
+    """The one artifact of the KDN, with its keys."""
+    (listed,) = (await roles.control("GET", "/v1/artifacts", url=roles.kdn_url()))["items"]
+    return await roles.control("GET", f"/v1/artifacts/{listed['id']}", url=roles.kdn_url())
+
+
 async def _receipt(roles: Roles) -> dict:
     newest = (await roles.control("GET", "/debug/requests?limit=1"))["requests"][0]
     return next(hop["receipt"] for hop in newest["hops"] if hop["receipt"])
@@ -74,7 +80,7 @@ async def test_the_prompt_is_the_same_by_text_and_by_kv(roles):
 async def test_kv_is_pushed_once_and_then_known_to_be_there(roles):
     """D10: a payload used to be pushed whole for every request."""
     kids = await roles.learn("valves.md", VALVES)
-    artifact = (await roles.control("GET", "/v1/artifacts", url=roles.kdn_url()))[0]
+    artifact = await only_artifact(roles)
     await roles.control("POST", "/v1/purge", {"artifact_id": artifact["id"], "store": "kv-1"}, url=roles.kdn_url())
     await roles.chat("why?", knowledge_ids=kids, Injection_type="kv")
     first = await _receipt(roles)
@@ -86,7 +92,7 @@ async def test_kv_is_pushed_once_and_then_known_to_be_there(roles):
 
 async def test_a_store_that_forgot_one_chunk_gets_one_chunk(roles):
     kids = await roles.learn("valves.md", VALVES)
-    artifact = (await roles.control("GET", "/v1/artifacts", url=roles.kdn_url()))[0]
+    artifact = await only_artifact(roles)
     await roles.engine.store.purge(artifact["keys"][2:3])
     await roles.chat("why?", knowledge_ids=kids, Injection_type="kv")
     assert (await _receipt(roles))["pushed"] == 1
@@ -109,7 +115,7 @@ async def test_kv_of_the_first_block_serves_a_set_that_begins_with_it(roles):
     kids = [kid_of(first[0]), kid_of(second[0])]
     _, headers, _ = await roles.chat("why?", knowledge_ids=kids, Injection_type="kv")
     assert headers["X-CacheRoute-Injection"] == "kv"
-    found = (await roles.control("GET", "/v1/artifacts", url=roles.kdn_url()))[0]
+    found = await only_artifact(roles)
     assert found["kids"] == kids[:1]
 
 
@@ -178,7 +184,7 @@ async def test_a_deleted_document_is_served_no_more(roles):
         return (await roles.chat("why?", knowledge_ids=kids))[0] == 404
 
     await until(gone)
-    assert await roles.control("GET", "/v1/artifacts", url=roles.kdn_url()) == []
+    assert (await roles.control("GET", "/v1/artifacts", url=roles.kdn_url()))["items"] == []
 
 
 async def test_two_kdns_are_one_library_and_one_that_is_away_takes_nothing_with_it(tmp_path):

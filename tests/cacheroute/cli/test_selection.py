@@ -5,7 +5,7 @@ from cacheroute.client import Client
 from cacheroute.config import Config
 from cacheroute.errors import BadRequest, NotFound
 from cacheroute.kdn.config import KdnConfig
-from cacheroute.wire.kdn import BlockInfo
+from cacheroute.wire.documents import BlockInfo
 
 
 def block(kid: str, source: str, ordinal: int = 0, collection: str = "default") -> BlockInfo:

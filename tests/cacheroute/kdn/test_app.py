@@ -28,7 +28,7 @@ async def test_a_document_is_added_listed_shown_replaced_and_deleted(world):
     document = {"source": "plane.md", "text": PLANE, "title": "Planes", "version": "1", "tags": ["sky"]}
     added = await world.ok("POST", "/v1/documents", document)
     assert (added["status"], added["title"], len(added["kids"])) == ("added", "Planes", 1)
-    (listed,) = await world.ok("GET", "/v1/documents")
+    (listed,) = (await world.ok("GET", "/v1/blocks"))["items"]
     assert (listed["kid"], listed["source"], listed["chars"]) == (added["kids"][0], "plane.md", len(PLANE))
     shown = await world.ok("GET", f"/v1/blocks/{listed['kid']}")
     assert shown["text"] == PLANE
@@ -38,7 +38,7 @@ async def test_a_document_is_added_listed_shown_replaced_and_deleted(world):
     assert (replaced["status"], replaced["removed"]) == ("replaced", added["kids"])
     gone = await world.ok("DELETE", "/v1/documents", source="plane.md")
     assert (gone["collection"], gone["kids"]) == ("default", replaced["kids"])
-    assert await world.ok("GET", "/v1/documents") == []
+    assert (await world.ok("GET", "/v1/blocks"))["items"] == []
 
 
 async def test_control_tokens_are_made_harmless_and_that_is_said(world):
@@ -55,7 +55,7 @@ async def test_a_source_in_several_collections_must_be_named_with_one(world):
     assert (status, "blue, red" in why) == (400, True)
     gone = await world.ok("DELETE", "/v1/documents", source="same.md", collection="red")
     assert gone["collection"] == "red"
-    (left,) = await world.ok("GET", "/v1/documents", source="same.md")
+    (left,) = (await world.ok("GET", "/v1/blocks", source="same.md"))["items"]
     assert left["collection"] == "blue"
 
 
@@ -123,7 +123,7 @@ async def test_without_an_embedder_a_new_document_is_503_and_an_old_one_is_uncha
         assert (status, "embedder" in why) == (503, True)
         again = await world.ok("POST", "/v1/documents", {"source": "a.md", "text": text_of(5, "alpha")})
         assert again["status"] == "unchanged"
-        assert len(await world.ok("GET", "/v1/documents")) == 1
+        assert len((await world.ok("GET", "/v1/blocks"))["items"]) == 1
 
 
 async def test_a_copy_that_follows_the_changes_has_what_the_kdn_has(world, tmp_path):
@@ -144,7 +144,7 @@ async def test_a_copy_that_follows_the_changes_has_what_the_kdn_has(world, tmp_p
                 return pages
 
     assert await follow() == 3
-    kids = [block["kid"] for block in await world.ok("GET", "/v1/documents")]
+    kids = [block["kid"] for block in (await world.ok("GET", "/v1/blocks"))["items"]]
     assert set(replica.blocks(kids)) == set(kids)
     await world.ok("DELETE", "/v1/documents", source="3.md")
     await world.renewed()
@@ -169,7 +169,7 @@ async def test_blocks_name_the_artifacts_that_hold_them(world):
     await world.add_instance()
     kids = sorted([await world.add(f"{topic}.md", text_of(22, topic)) for topic in ("alpha", "beta")])
     single, pair = await world.built(kids[0]), await world.built(*kids)
-    listed = {block["kid"]: set(block["artifacts"]) for block in await world.ok("GET", "/v1/documents")}
+    listed = {block["kid"]: set(block["artifacts"]) for block in (await world.ok("GET", "/v1/blocks"))["items"]}
     assert listed == {kids[0]: {single["id"], pair["id"]}, kids[1]: {pair["id"]}}
 
 
@@ -202,7 +202,7 @@ async def test_status_lease_and_metrics_tell_what_is_there(world):
     assert "cacheroute_kdn_artifacts 1.0" in metrics
 
     async def hit():
-        return (await world.ok("GET", "/v1/artifacts"))[0]["hits"] == 1
+        return (await world.ok("GET", "/v1/artifacts"))["items"][0]["hits"] == 1
 
     await until(hit)
 
@@ -215,7 +215,7 @@ async def test_kv_of_a_text_that_vanished_behind_its_back_is_gone_after_a_start(
     for path in (world.data_dir / "kdn" / "kdn-1").glob("library.sqlite*"):
         path.unlink()
     await world.start_kdn()
-    assert await world.ok("GET", "/v1/artifacts") == []
+    assert (await world.ok("GET", "/v1/artifacts"))["items"] == []
     assert await world.store.missing(artifact["keys"]) == list(range(5))
 
 

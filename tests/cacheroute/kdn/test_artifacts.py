@@ -6,7 +6,7 @@ import pytest
 from cacheroute.errors import Conflict, NotFound, Unavailable
 from cacheroute.kdn.artifacts import Artifacts, artifact_id
 from cacheroute.kdn.blobs import Rotten
-from cacheroute.wire.kdn import Artifact
+from cacheroute.wire.artifacts import Artifact
 
 CHUNK = 1000
 

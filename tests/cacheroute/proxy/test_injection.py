@@ -1,7 +1,7 @@
 import pytest
 
 from cacheroute.proxy.injection import choose
-from cacheroute.wire.kdn import Artifact, FoundArtifact
+from cacheroute.wire.artifacts import Artifact, FoundArtifact
 
 
 def _found(n_tokens: int) -> FoundArtifact:

@@ -58,7 +58,7 @@ def _forget(live: LiveStack, *, store: bool) -> None:
     httpx.post(f"http://127.0.0.1:{control}/v1/kv/reset_prefix_cache", json={}, headers=headers).raise_for_status()
     kdn = f"http://127.0.0.1:{live.config.kdn['kdn-1'].port}"
     if store:
-        for artifact in httpx.get(f"{kdn}/v1/artifacts", headers=headers).json():
+        for artifact in httpx.get(f"{kdn}/v1/artifacts", headers=headers).json()["items"]:
             body = {"artifact_id": artifact["id"], "store": "kv-1"}
             httpx.post(f"{kdn}/v1/purge", json=body, headers=headers, timeout=30).raise_for_status()
 

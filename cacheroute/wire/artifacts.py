@@ -1,76 +1,10 @@
-"""The KDN's edge: knowledge in and out, artifacts, injection.
+"""The KDN's edge for KV: artifacts, builds, injection, advice, and what it asks of instances."""
 
-Two answers are values of `knowledge` as they stand: `GET /v1/changes?epoch=&since=&limit=` is one page of
-`knowledge.changes.Changes` in msgpack (its vectors are bytes), `POST /v1/search` is `knowledge.match.Matches`.
-"""
+from typing import Literal
 
-from typing import Annotated, Literal
-
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 Rendering = Literal["chat", "completions"]
-Name = Annotated[str, Meta(min_length=1, max_length=4096)]
-"""Of a document or a collection: what it can be asked for by, in a url too."""
-
-
-class AddDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /v1/documents`. `source` names where it came from: registering it again replaces the old version."""
-
-    source: Name
-    text: str
-    title: str = ""
-    version: str = ""
-    collection: Name = "default"
-    tags: tuple[str, ...] = ()
-
-
-class BlockInfo(Struct, frozen=True, kw_only=True):
-    kid: str
-    source: str
-    title: str
-    ordinal: int
-    chars: int
-    collection: str
-    tokens: int = 0
-    """As counted when it was cut: an estimate."""
-    version: str = ""
-    artifacts: tuple[str, ...] = ()
-    """Ids of the artifacts that hold this block."""
-    text: str | None = None
-    """Only in `GET /v1/blocks/{kid}`."""
-
-
-class AddedDocument(Struct, frozen=True, kw_only=True):
-    source: str
-    title: str
-    status: Literal["added", "replaced", "unchanged"]
-    kids: tuple[str, ...]
-    removed: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What was changed or noticed on the way, e.g. control tokens that were neutralised."""
-
-
-class DeletedDocument(Struct, frozen=True, kw_only=True):
-    """`DELETE /v1/documents?source=[&collection=]`: what went with it."""
-
-    source: str
-    collection: str
-    kids: tuple[str, ...]
-    artifacts: tuple[str, ...]
-    """Those that held a text that no document has any more."""
-    purged: dict[str, int]
-    """Chunks taken out, by kv store."""
-    notes: tuple[str, ...] = ()
-    """Kv stores that could not be asked: what they hold stays until they evict it."""
-
-
-class SearchBlocks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /v1/search` of a KDN: what it would find by itself."""
-
-    query: str
-    k: int = 3
-    collections: tuple[str, ...] | None = None
-    """None: all."""
 
 
 class Artifact(Struct, frozen=True, kw_only=True):
@@ -88,10 +22,28 @@ class Artifact(Struct, frozen=True, kw_only=True):
     """Wall clock, ISO 8601, for people."""
     hits: int = 0
     pinned: bool = False
+    whole_tokens: int = 0
+    """Of the whole head. More than `n_tokens`: a partial artifact, whose KV ends earlier."""
+
+
+class ArtifactInfo(Struct, frozen=True, kw_only=True):
+    """An artifact as `GET /v1/artifacts?kid=&fingerprint=` lists it, a Page at a time: without its keys."""
+
+    id: str
+    kids: tuple[str, ...]
+    rendering: Rendering
+    fingerprint: str
+    n_tokens: int
+    whole_tokens: int
+    nbytes: int
+    created_at: str
+    last_used: str
+    hits: int
+    pinned: bool
 
 
 class BuildRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /v1/artifacts`. Builds for each live fingerprint, or for the one named."""
+    """`POST /v1/artifacts`: builds now, for each live fingerprint or the one named, and answers when it is done."""
 
     kids: tuple[str, ...]
     rendering: Rendering = "chat"
@@ -108,8 +60,40 @@ class BuildResult(Struct, frozen=True, kw_only=True):
     ms: float
 
 
+class QueueBuilds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/builds`: lists of kids to build one after the other, when no live request wants the engine.
+
+    The queue is on disk: what it has taken is built even if the KDN is killed.
+    """
+
+    sets: tuple[tuple[str, ...], ...]
+    rendering: Rendering = "chat"
+    fingerprint: str = ""
+    """Empty: for each fingerprint that is live when its turn comes."""
+
+
+class Build(Struct, frozen=True, kw_only=True):
+    """One entry of the queue, `GET /v1/builds`: a Page, in the order of their turn."""
+
+    id: int
+    kids: tuple[str, ...]
+    rendering: Rendering
+    fingerprint: str
+    state: Literal["queued", "building", "built", "present", "failed", "cancelled"]
+    why: str = ""
+    """What it waits for, or why it failed."""
+    ms: float = 0.0
+
+
+class Queued(Struct, frozen=True, kw_only=True):
+    """The answer to `POST /v1/builds`: ids in the order of `sets`; one that was queued already keeps its id."""
+
+    ids: tuple[int, ...]
+
+
 class FindArtifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /v1/artifacts/find`: the artifact for the longest prefix of `kids`, or none."""
+    """`POST /v1/artifacts/find`: the artifact for the longest prefix of `kids`, or none. Counts as a wish for KV of
+    all of `kids`, which `GET /v1/advice` is made from."""
 
     kids: tuple[str, ...]
     rendering: Rendering
@@ -121,6 +105,20 @@ class FoundArtifact(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Advice(Struct, frozen=True, kw_only=True):
+    """`GET /v1/advice?limit=`: what to build next, best first. `gain` = requests x tokens that had to be computed."""
+
+    kids: tuple[str, ...]
+    rendering: Rendering
+    fingerprint: str
+    requests: int
+    tokens: int
+    """Of the whole set, as far as known (an estimate before it was built once)."""
+    missing_tokens: int
+    """Of them, those that no artifact has."""
+    gain: int
+
+
 class Pin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/artifacts/{id}/pin`: a pinned artifact is not evicted for others."""
 
@@ -128,11 +126,14 @@ class Pin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """`POST /v1/artifacts/{id}/verify`. One that is not `ok` has been dropped; `why` says what was wrong."""
+    """`POST /v1/artifacts/{id}/verify`. Of one that is not `ok`, `kept_tokens` before the rot are still offered; the
+    whole is queued to be built again (`rebuild`: the queue's id, 0 if that cannot be)."""
 
     artifact_id: str
     ok: bool
     why: str = ""
+    kept_tokens: int = 0
+    rebuild: int = 0
 
 
 class Purged(Struct, frozen=True, kw_only=True):
