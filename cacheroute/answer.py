@@ -12,7 +12,7 @@ import msgspec
 from httpx_sse import EventSource, SSEError
 from msgspec import Struct
 
-from cacheroute.client import Role
+from cacheroute.role_client import Role
 from cacheroute.errors import UpstreamFailed
 from cacheroute.wire.serve import ENGINE_PATH, InjectionType
 

@@ -20,10 +20,12 @@ from cacheroute.bench.documents import FreshDocument, fresh_document
 from cacheroute.bench.plain import PlainTransformers, plain_transformers
 from cacheroute.bench.states import STATES, Measured, Stage, State
 from cacheroute.bench.stats import interval
-from cacheroute.client import Client, Kdn, Role
+from cacheroute.client import Client
 from cacheroute.config import Config
 from cacheroute.errors import Unavailable, UpstreamFailed
+from cacheroute.kdn_client import Kdn
 from cacheroute.prompt import canonical_order, inject_chat
+from cacheroute.role_client import Role
 from cacheroute.wire.control import InstanceRecord
 from cacheroute.wire.documents import AddDocument
 

@@ -9,8 +9,10 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from cacheroute.answer import Answer, Question, ask
-from cacheroute.client import Client, Kdn, Role
+from cacheroute.client import Client
 from cacheroute.errors import UpstreamFailed
+from cacheroute.kdn_client import Kdn
+from cacheroute.role_client import Role
 from cacheroute.wire.artifacts import InjectRequest, PurgeRequest
 from cacheroute.wire.control import InstanceRecord
 from cacheroute.wire.decision import InjectReceipt, RequestTrace

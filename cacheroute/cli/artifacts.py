@@ -8,8 +8,8 @@ from msgspec import Struct
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.output import Output
 from cacheroute.cli.selection import chosen_kdn, find_blocks
-from cacheroute.client import Kdn
 from cacheroute.errors import BadRequest, UpstreamFailed
+from cacheroute.kdn_client import Kdn
 from cacheroute.wire.artifacts import Artifact, BuildResult
 
 PRESENT = "present"

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from cacheroute.client import Client, Kdn
+from cacheroute.client import Client
 from cacheroute.errors import BadRequest, NotFound
+from cacheroute.kdn_client import Kdn
 from cacheroute.wire.documents import BlockInfo
 
 KID_DIGITS = 64

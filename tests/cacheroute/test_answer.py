@@ -9,7 +9,7 @@ from aiohttp import web
 from fakes.ports import free_port
 
 from cacheroute.answer import Question, Way, ask
-from cacheroute.client import Role
+from cacheroute.role_client import Role
 from cacheroute.errors import UpstreamFailed
 from cacheroute.service import Plane, serving
 

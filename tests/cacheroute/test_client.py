@@ -8,9 +8,11 @@ from aiohttp import web
 from fakes.ports import free_port
 
 from cacheroute import errors
-from cacheroute.client import Client, Kdn, Role
+from cacheroute.client import Client
 from cacheroute.config import ApiKey, Config, Paths, Security
 from cacheroute.kdn.config import KdnConfig
+from cacheroute.kdn_client import Kdn
+from cacheroute.role_client import Role
 from cacheroute.scheduler.config import SchedulerConfig
 from cacheroute.service import Plane, json_response, serving
 from cacheroute.wire.artifacts import BuildResult
