@@ -9,8 +9,8 @@ import typer
 from cacheroute.cli.documents import read
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.selection import chosen_kdn, find_blocks
-from cacheroute.client import Kdn
 from cacheroute.errors import BadRequest
+from cacheroute.kdn_client import Kdn
 from cacheroute.sanitise import for_line
 from cacheroute.wire.documents import AddDocument, AddedDocument, BlockInfo, DeletedDocument
 from knowledge.document import Document
