@@ -11,6 +11,7 @@ from cacheroute.cli.output import Output
 from cacheroute.cli.selection import KID_DIGITS, find_blocks
 from cacheroute.client import Client
 from cacheroute.errors import BadRequest, CacheRouteError, Unavailable
+from cacheroute.kdn_client import Kdn
 from cacheroute.wire.serve import InjectionType
 
 
@@ -65,18 +66,29 @@ async def whole_kids(client: Client, named: Sequence[str]) -> tuple[str, ...]:
     """
     if all(len(what) == KID_DIGITS for what in named):
         return tuple(named)
-    blocks = [block for kdn in client.kdns.values() for block in await kdn.blocks()]
-    return tuple(dict.fromkeys(block.kid for what in named for block in find_blocks(blocks, what)))
+    kdns = list(client.kdns.values())
+    return tuple(dict.fromkeys([kid for what in named for kid in await _kids_of(kdns, what)]))
+
+
+async def _kids_of(kdns: Sequence[Kdn], what: str) -> list[str]:
+    """At the first KDN that knows what is meant. Raises what the last one said."""
+    for kdn in kdns[:-1]:
+        try:
+            return [block.kid for block in await find_blocks(kdn, what)]
+        except CacheRouteError:
+            continue
+    return [block.kid for block in await find_blocks(kdns[-1], what)]
 
 
 async def titles(client: Client, kids: Sequence[str]) -> dict[str, str]:
     """kid -> title, as far as a KDN can be asked: an answer is complete without them."""
     found: dict[str, str] = {}
-    for kdn in client.kdns.values() if kids else ():
-        try:
-            found |= {block.kid: block.title for block in await kdn.blocks() if block.kid in kids}
-        except CacheRouteError:
-            continue
+    for kdn in client.kdns.values():
+        for kid in kids:
+            try:
+                found.setdefault(kid, (await kdn.block(kid)).title)
+            except CacheRouteError:
+                continue
     return found
 
 

@@ -4,18 +4,57 @@ import asyncio
 from dataclasses import asdict
 
 from cacheroute.cli.invocation import Invocation
-from cacheroute.cli.selection import chosen_kdn, find_blocks
-from cacheroute.wire.documents import BlockInfo
+from cacheroute.cli.selection import chosen_kdn, chosen_kdns, find_blocks
+from cacheroute.wire.documents import BlockInfo, DocumentInfo
 from knowledge.match import Gate, Matches
 
 
-def listing(invocation: Invocation, kdn: str | None) -> None:
-    """Every block, by KDN and source."""
+def listing(invocation: Invocation, collection: str | None, blocks: bool, kdn: str | None) -> None:
+    """Every document, or every block, by KDN and source."""
+    if blocks:
+        _list_blocks(invocation, collection, kdn)
+        return
+    which = {"collection": collection} if collection else {}
+
+    async def asked() -> dict[str, tuple[DocumentInfo, ...]]:
+        async with invocation.client() as client:
+            return {role.name: await role.documents(**which) for role in chosen_kdns(client, kdn)}
+
+    documents = asyncio.run(asked())
+    out = invocation.out
+    out.result({"kdns": documents})
+    rows = [(name, document) for name, held in documents.items() for document in held]
+    if not rows:
+        out.say("Nothing is registered: `cacheroute knowledge add FILE`.")
+        return
+    out.table(
+        ("TITLE", "BLOCKS", "WITH KV", "TOKENS", "VERSION", "KDN", "COLLECTION", "SOURCE"),
+        (
+            (
+                document.title,
+                document.blocks,
+                document.built_blocks or "-",
+                document.tokens,
+                document.version or f"r{document.revision}",
+                name,
+                document.collection,
+                document.source,
+            )
+            for name, document in rows
+        ),
+        right=("BLOCKS", "WITH KV", "TOKENS"),
+    )
+    total = sum(document.blocks for _, document in rows)
+    built = sum(document.built_blocks for _, document in rows)
+    out.say(f"{len(rows)} documents, {total} blocks, {built} with KV")
+
+
+def _list_blocks(invocation: Invocation, collection: str | None, kdn: str | None) -> None:
+    which = {"collection": collection} if collection else {}
 
     async def asked() -> dict[str, tuple[BlockInfo, ...]]:
         async with invocation.client() as client:
-            roles = client.kdns.values() if kdn is None else [chosen_kdn(client, kdn)]
-            return {role.name: await role.blocks() for role in roles}
+            return {role.name: await role.blocks(**which) for role in chosen_kdns(client, kdn)}
 
     blocks = asyncio.run(asked())
     out = invocation.out
@@ -41,8 +80,7 @@ def listing(invocation: Invocation, kdn: str | None) -> None:
         ),
         right=("BLOCK", "CHARS", "KV"),
     )
-    sources = len({(name, block.source) for name, block in rows})
-    out.say(f"{sources} documents, {len(rows)} blocks, {sum(bool(block.artifacts) for _, block in rows)} with KV")
+    out.say(f"{len(rows)} blocks, {sum(bool(block.artifacts) for _, block in rows)} with KV")
 
 
 def show(invocation: Invocation, what: str, kdn: str | None) -> None:
@@ -51,7 +89,7 @@ def show(invocation: Invocation, what: str, kdn: str | None) -> None:
     async def asked() -> list[BlockInfo]:
         async with invocation.client() as client:
             role = chosen_kdn(client, kdn)
-            return [await role.block(block.kid) for block in find_blocks(await role.blocks(), what)]
+            return [await role.block(block.kid) for block in await find_blocks(role, what)]
 
     blocks, out = asyncio.run(asked()), invocation.out
     out.result({"blocks": blocks})

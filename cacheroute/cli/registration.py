@@ -1,18 +1,14 @@
-"""`cacheroute knowledge add` and `delete`: documents into a KDN, and out of it for good."""
+"""`cacheroute knowledge add`: documents into a KDN."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
-
-import typer
 
 from cacheroute.cli.documents import read
 from cacheroute.cli.invocation import Invocation
-from cacheroute.cli.selection import chosen_kdn, find_blocks
+from cacheroute.cli.selection import chosen_kdn
 from cacheroute.errors import BadRequest
 from cacheroute.kdn_client import Kdn
-from cacheroute.sanitise import for_line
-from cacheroute.wire.documents import AddDocument, AddedDocument, BlockInfo, DeletedDocument
+from cacheroute.wire.documents import AddDocument, AddedDocument
 from knowledge.document import Document
 
 
@@ -47,32 +43,6 @@ def add(
         }
     )
     return 1
-
-
-def delete(invocation: Invocation, what: str, yes: bool, kdn: str | None) -> None:
-    """Asks first, unless told not to. Raises NotFound, BadRequest; typer.Abort where the answer is no."""
-
-    async def found() -> BlockInfo:
-        async with invocation.client() as client:
-            return find_blocks(await chosen_kdn(client, kdn).blocks(), what)[0]
-
-    block = asyncio.run(found())
-    if not yes:
-        if invocation.out.as_json or not sys.stdin.isatty():
-            raise BadRequest(f"deleting {block.source} is for good: say --yes")
-        name = for_line(f"{block.title} ({block.source}, collection {block.collection})")
-        typer.confirm(f"Delete {name}, its vectors and its KV for good?", abort=True)
-
-    async def deleted() -> DeletedDocument:
-        async with invocation.client() as client:
-            return await chosen_kdn(client, kdn).forget(block.source, block.collection)
-
-    done = asyncio.run(deleted())
-    invocation.out.result(done)
-    gone = f"{len(done.kids)} blocks, {len(done.artifacts)} artifacts, {sum(done.purged.values())} chunks in kv stores"
-    invocation.out.say(f"Deleted {done.source}: {gone}.")
-    for note in done.notes:
-        invocation.out.note(note)
 
 
 async def register(kdn: Kdn, documents: Sequence[Document]) -> list[AddedDocument]:

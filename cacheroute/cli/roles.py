@@ -1,4 +1,4 @@
-"""`cacheroute scheduler` and the other roles: what the Procfile names. Runs one process until it is told to stop."""
+"""`cacheroute serve ROLE`: what the Procfile names. Runs one process until it is told to stop."""
 
 from importlib import import_module
 
@@ -10,7 +10,7 @@ from stack.guard import die_with_parent
 def serve(invocation: Invocation, name: str | None) -> None:
     """The role that the verb names. Raises ConfigError for a name that is not configured, or is not ours to run."""
     die_with_parent()
-    role = invocation.verb.name
+    role = invocation.verb.words[-1]
     name = _checked(invocation, role, name)
     if role == "kvstore":
         from cacheroute.kvstore.launch import launch

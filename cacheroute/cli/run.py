@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from cacheroute.answer import Answer, Question, ask
-from cacheroute.cli.artifacts import Built, build_blocks
+from cacheroute.cli.artifacts import Built, build_sets
 from cacheroute.cli.ask import say_decision, served_model, titles
 from cacheroute.cli.bench import show_demo
 from cacheroute.cli.documents import samples
@@ -50,7 +50,7 @@ async def _filled(invocation: Invocation) -> tuple[Answer, dict[str, str]]:
         kids = [kid for document in added for kid in document.kids]
         out.say(f"Sample knowledge: {len(added)} documents, {len(kids)} blocks at {kdn.name}.")
         if _takes_kv(invocation.config):
-            _check(await build_blocks(out, kdn, kids))
+            _check(await build_sets(out, kdn, [(kid,) for kid in kids]))
         out.say(f"\n> {FIRST_QUESTION}\n")
         question = Question(text=FIRST_QUESTION, model=await served_model(client))
         answer = await ask(client.endpoint, question, lambda piece: out.say(piece, end=""))

@@ -63,6 +63,8 @@ class DocumentInfo(Struct, frozen=True, kw_only=True):
     """Wall clock, ISO 8601, for people."""
     blocks: int
     tokens: int
+    built_blocks: int = 0
+    """Blocks that some artifact holds."""
 
 
 class BlockInfo(Struct, frozen=True, kw_only=True):

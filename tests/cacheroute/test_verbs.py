@@ -18,10 +18,10 @@ def test_a_verb_of_two_words_belongs_to_a_group_that_is_explained() -> None:
 
 def test_what_destroys_something_is_not_called_read_only() -> None:
     dangerous = {verb.name for verb in VERBS if verb.danger}
-    assert {"down", "knowledge delete"} <= dangerous
+    assert {"down", "knowledge delete", "knowledge evict"} <= dangerous
     assert not any(verb.danger and verb.read_only for verb in VERBS)
 
 
 def test_every_role_is_a_verb_of_the_roles_panel() -> None:
-    assert {verb.name for verb in VERBS if verb.panel == "roles"} == set(ROLES)
+    assert {verb.words[-1] for verb in VERBS if verb.panel == "roles"} == set(ROLES)
     assert {verb.panel for verb in VERBS} == set(PANELS)

@@ -72,8 +72,10 @@ def test_status_shows_pools_and_kdns_and_is_content(person: Operator) -> None:
 
 def test_a_document_is_added_found_shown_replaced_and_deleted(person: Operator, herons: Path) -> None:
     listed = person.cacheroute("knowledge", "list", "--json").json["kdns"]["kdn-1"]
+    (document,) = [each for each in listed if each["source"].endswith("herons.md")]
+    assert (document["title"], document["blocks"], document["revision"]) == ("Grey herons", 1, 1)
+    listed = person.cacheroute("knowledge", "list", "--blocks", "--json").json["kdns"]["kdn-1"]
     (block,) = [block for block in listed if block["source"].endswith("herons.md")]
-    assert block["title"] == "Grey herons"
 
     by_kid = person.cacheroute("knowledge", "show", block["kid"][:10], "--json").json["blocks"]
     assert "lake Ossiach" in by_kid[0]["text"]
@@ -88,7 +90,7 @@ def test_a_document_is_added_found_shown_replaced_and_deleted(person: Operator, 
     refused = person.cacheroute("knowledge", "delete", "herons.md")
     assert (refused.code, "--yes" in refused.err) == (1, True)
     deleted = person.cacheroute("knowledge", "delete", "herons.md", "--yes", "--json")
-    assert deleted.json["kids"] == replaced[0]["kids"]
+    assert deleted.json["kdns"]["kdn-1"]["kids"] == replaced[0]["kids"]
     assert person.cacheroute("knowledge", "show", "herons.md").code == 1
 
 
@@ -117,7 +119,7 @@ def test_the_same_as_json_and_in_one_piece(person: Operator) -> None:
 
 
 def test_explicit_knowledge_is_used_whatever_retrieval_says(person: Operator, herons: Path) -> None:
-    listed = person.cacheroute("knowledge", "list", "--json").json["kdns"]["kdn-1"]
+    listed = person.cacheroute("knowledge", "list", "--blocks", "--json").json["kdns"]["kdn-1"]
     kid = next(block["kid"] for block in listed if block["source"].endswith("herons.md"))
     for name in (kid, kid[:12], "herons.md"):
         done = person.cacheroute("ask", "what?", "--knowledge", name, "--json")

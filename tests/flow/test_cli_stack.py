@@ -106,7 +106,7 @@ def test_somebody_elses_server_that_does_not_answer_is_named_before_anything_sta
 
 
 def test_a_role_by_hand_runs_in_the_foreground_and_ends_on_sigterm(person: Operator) -> None:
-    process = person.start("kvstore", "--name", "kv-1")
+    process = person.start("serve", "kvstore", "--name", "kv-1")
     while not _reachable(person.ports["kvstore"]):
         assert process.poll() is None
     process.terminate()
