@@ -12,7 +12,7 @@ import typer
 
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.output import Output
-from cacheroute.verbs import Parameter, Verb
+from cacheroute.verb import Parameter, Verb
 
 _KINDS: dict[str, Any] = {"text": str, "path": Path, "int": int, "float": float, "flag": bool}
 

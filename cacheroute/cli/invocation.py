@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cacheroute.cli.output import Output
-from cacheroute.verbs import Verb
+from cacheroute.verb import Verb
 
 if TYPE_CHECKING:  # `--help` must not pay for these
     from cacheroute.client import Client

@@ -15,7 +15,8 @@ from typer.core import TyperGroup
 from cacheroute.cli.binding import command
 from cacheroute.cli.output import Output
 from cacheroute.cli.words import problems_of
-from cacheroute.verbs import GROUPS, PANELS, ROLES, VERBS
+from cacheroute.verb import PANELS
+from cacheroute.verbs import GROUPS, ROLES, VERBS
 
 HANDLERS: Mapping[str, str] = MappingProxyType(
     {

@@ -1,4 +1,5 @@
-from cacheroute.verbs import BY_NAME, GROUPS, PANELS, ROLES, VERBS
+from cacheroute.verb import PANELS
+from cacheroute.verbs import BY_NAME, GROUPS, ROLES, VERBS
 
 
 def test_every_name_is_unique() -> None:

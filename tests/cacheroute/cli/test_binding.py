@@ -5,7 +5,7 @@ import typer
 
 from cacheroute.cli.binding import command
 from cacheroute.cli.invocation import Invocation
-from cacheroute.verbs import Parameter, Verb
+from cacheroute.verb import Parameter, Verb
 
 
 def call(verb: Verb, *arguments: str) -> tuple[Any, dict[str, Any]]:
