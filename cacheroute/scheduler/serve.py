@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
 
 import aiohttp
 import msgspec
@@ -15,19 +14,18 @@ from cacheroute.relay import relay, upstream
 from cacheroute.scheduler.access import Caller
 from cacheroute.scheduler.body import ClientRequest
 from cacheroute.scheduler.config import SchedulerConfig
+from cacheroute.scheduler.draft import Draft
 from cacheroute.scheduler.policy import STRATEGIES, choose_kdn
 from cacheroute.scheduler.registry import Registry
 from cacheroute.scheduler.retrieval import Retriever
-from cacheroute.scheduler.traces import AnswerTail, TraceRing, flatten
+from cacheroute.scheduler.traces import TraceRing, flatten
 from cacheroute.service import REQUEST_ID, REQUEST_ID_HEADER
-from cacheroute.telemetry import Stopwatch
 from cacheroute.wire.control import ProxyRecord
-from cacheroute.wire.decision import Decision, HopReport, RequestTrace
+from cacheroute.wire.decision import Decision
 from cacheroute.wire.serve import SERVE_PATH, Knowledge, ProxyRequest
 from knowledge.replica import Replica
 
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
-UNDER_WAY = 0
 CLIENT_CLOSED = 499
 """The status kept of a request whose client left before its answer was whole."""
 SHOWN_HEADERS = ("X-CacheRoute-Instance", "X-CacheRoute-Injection", "X-CacheRoute-Reason", "X-CacheRoute-Knowledge")
@@ -64,7 +62,7 @@ class Server:
         if self.inflight >= self._settings.max_inflight:
             raise Overloaded(f"{self.inflight} requests are being served already", retry_after_s=self._mean_s)
         self.inflight += 1
-        trace = _Draft(request[REQUEST_ID], asked)
+        trace = Draft(request[REQUEST_ID], asked)
         self._traces.add(trace)
         start_s = time.monotonic()
         try:
@@ -83,7 +81,7 @@ class Server:
             trace.end()
 
     async def _route(
-        self, request: web.Request, asked: ClientRequest, caller: Caller, trace: "_Draft"
+        self, request: web.Request, asked: ClientRequest, caller: Caller, trace: Draft
     ) -> web.StreamResponse:
         deadline_ms = self._deadline_ms(request)
         pools = self.pools(asked.model)
@@ -120,7 +118,7 @@ class Server:
         pool: ProxyRecord,
         decision: Decision,
         envelope: ProxyRequest,
-        trace: "_Draft",
+        trace: Draft,
         last: bool,
     ) -> web.StreamResponse:
         headers = {
@@ -190,51 +188,3 @@ class Server:
         if not 0 < deadline_ms < float("inf"):
             raise BadRequest(f"{DEADLINE_HEADER} must be a positive number of ms", param=DEADLINE_HEADER)
         return min(deadline_ms, longest_ms)
-
-
-class _Draft:
-    """A request's trace, as it grows. Keeps no body and no text: the ring keeps it long after the request."""
-
-    def __init__(self, request_id: str, asked: ClientRequest) -> None:
-        self.request_id = request_id
-        self.watch = Stopwatch()
-        self.retrieval = ""
-        self.status = UNDER_WAY
-        self.tail = AnswerTail()
-        self.error = self.pool = ""
-        self.decision: Decision | None = None
-        self.hops: tuple[HopReport, ...] = ()
-        self.shown: dict[str, str] = {}
-        self._endpoint, self._model = asked.endpoint, asked.model
-        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._ttft_ms: float | None = None
-        self._total_ms: float | None = None
-
-    def first_byte(self) -> None:
-        self._ttft_ms = round(self.watch.elapsed_ms, 3)
-
-    def end(self) -> None:
-        self.status = self.status or 500  # nothing said what happened: a mistake of ours
-        self._total_ms = round(self.watch.elapsed_ms, 3)
-
-    def trace(self) -> RequestTrace:
-        scheduler = HopReport(hop="scheduler", parts_ms=self.watch.parts_ms, decision=self.decision)
-        used = self.shown.get("X-CacheRoute-Knowledge", "")
-        return RequestTrace(
-            request_id=self.request_id,
-            endpoint=self._endpoint,
-            model=self._model,
-            started_at=self._started_at,
-            status=self.status,
-            error=self.error,
-            knowledge=tuple(kid for kid in used.split(",") if kid),
-            retrieval=self.retrieval,
-            pool=self.pool,
-            instance=self.shown.get("X-CacheRoute-Instance", ""),
-            injection=self.shown.get("X-CacheRoute-Injection", ""),
-            reason=self.shown.get("X-CacheRoute-Reason", ""),
-            ttft_ms=self._ttft_ms,
-            total_ms=self._total_ms,
-            usage=self.tail.usage(),
-            hops=(scheduler, *self.hops),
-        )

@@ -1,0 +1,58 @@
+"""A request's trace while it grows: the serving side fills it in, and whoever lists requests sees what is known."""
+
+from datetime import UTC, datetime
+
+from cacheroute.scheduler.body import ClientRequest
+from cacheroute.scheduler.traces import AnswerTail
+from cacheroute.telemetry import Stopwatch
+from cacheroute.wire.decision import Decision, HopReport, RequestTrace
+
+UNDER_WAY = 0
+
+
+class Draft:
+    """A request's trace, as it grows. Keeps no body and no text: the ring keeps it long after the request."""
+
+    def __init__(self, request_id: str, asked: ClientRequest) -> None:
+        self.request_id = request_id
+        self.watch = Stopwatch()
+        self.retrieval = ""
+        self.status = UNDER_WAY
+        self.tail = AnswerTail()
+        self.error = self.pool = ""
+        self.decision: Decision | None = None
+        self.hops: tuple[HopReport, ...] = ()
+        self.shown: dict[str, str] = {}
+        self._endpoint, self._model = asked.endpoint, asked.model
+        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._ttft_ms: float | None = None
+        self._total_ms: float | None = None
+
+    def first_byte(self) -> None:
+        self._ttft_ms = round(self.watch.elapsed_ms, 3)
+
+    def end(self) -> None:
+        self.status = self.status or 500  # nothing said what happened: a mistake of ours
+        self._total_ms = round(self.watch.elapsed_ms, 3)
+
+    def trace(self) -> RequestTrace:
+        scheduler = HopReport(hop="scheduler", parts_ms=self.watch.parts_ms, decision=self.decision)
+        used = self.shown.get("X-CacheRoute-Knowledge", "")
+        return RequestTrace(
+            request_id=self.request_id,
+            endpoint=self._endpoint,
+            model=self._model,
+            started_at=self._started_at,
+            status=self.status,
+            error=self.error,
+            knowledge=tuple(kid for kid in used.split(",") if kid),
+            retrieval=self.retrieval,
+            pool=self.pool,
+            instance=self.shown.get("X-CacheRoute-Instance", ""),
+            injection=self.shown.get("X-CacheRoute-Injection", ""),
+            reason=self.shown.get("X-CacheRoute-Reason", ""),
+            ttft_ms=self._ttft_ms,
+            total_ms=self._total_ms,
+            usage=self.tail.usage(),
+            hops=(scheduler, *self.hops),
+        )
