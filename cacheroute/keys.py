@@ -6,6 +6,7 @@ key names everything before its chunk too, and a tail shorter than a chunk has n
 values: their layout is each engine's own, and the model string, named by the fingerprint, keeps layouts apart.
 """
 
+import re
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -19,6 +20,15 @@ def _link(parent: bytes, token_ids: Sequence[int]) -> bytes:
 
 ROOT = _link(bytes(8), (0,))
 """h_0: eight zero bytes, then token 0."""
+
+
+_KEY = re.compile(r"(.+)@[0-9a-f]{8}@[0-9a-f]+@[0-9a-f]{64}(?:@[^@]*)?", re.DOTALL)
+
+
+def model_of(key: str) -> str:
+    """The model string that a chunk's key begins with; empty for a key of any other form, which is somebody else's."""
+    found = _KEY.fullmatch(key)
+    return found[1] if found else ""
 
 
 class KeyScheme(Struct, frozen=True, kw_only=True):

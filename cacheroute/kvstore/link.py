@@ -8,7 +8,6 @@ sent whole or not at all: the server takes a SET once its last byte is there. Kn
 import math
 import select
 import socket
-import ssl
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,8 +17,9 @@ from typing import Any, BinaryIO
 
 from redis.connection import parse_url
 
+from cacheroute.kvstore.connect import connected
+
 Reply = bytes | bytearray | int | list[Any] | None
-SEND_BUFFER_BYTES = 4 * 2**20
 
 
 class StoreError(Exception):
@@ -54,7 +54,7 @@ class Link:
 
     def __init__(self, target: Target, timeout_s: float) -> None:
         options: dict[str, Any] = parse_url(target.url)
-        self._socket = _connect(target, options, timeout_s)
+        self._socket = connected(target.url, target.socket_path, timeout_s)
         self._replies = self._socket.makefile("rb")
         if password := options.get("password"):
             username = options.get("username")
@@ -130,6 +130,16 @@ class Link:
         """Deletes the keys; returns how many were there."""
         return self._replied(int, self.call("DEL", *keys)) if keys else 0
 
+    def unlink(self, keys: Sequence[str]) -> int:
+        """The same; the server frees the memory beside its other work."""
+        return self._replied(int, self.call("UNLINK", *keys)) if keys else 0
+
+    def scan(self, cursor: int, pattern: str, count: int) -> tuple[int, list[str]]:
+        """One step over about `count` of all keys: where the next one begins (0: that was the last), and the keys that
+        fit. A key may come twice; one that is there from the first step to the last comes at least once."""
+        reply = self._replied(list, self.call("SCAN", str(cursor), "MATCH", pattern, "COUNT", str(count)))
+        return int(reply[0]), [key.decode(errors="surrogateescape") for key in reply[1]]
+
     def info(self) -> dict[str, str]:
         text = self._replied(bytearray, self.call("INFO")).decode()
         return dict(_fields(text))
@@ -202,33 +212,6 @@ class Link:
         if not isinstance(reply, kind):
             raise StoreError(f"an answer of type {type(reply).__name__}, not {kind.__name__}")
         return reply
-
-
-def _connect(target: Target, options: dict[str, Any], timeout_s: float) -> socket.socket:
-    if path := options.get("path"):
-        return _connect_unix(path, timeout_s)
-    if target.socket_path is not None:
-        with suppress(OSError):  # a socket file may outlive its server, or not be there yet: TCP decides
-            return _connect_unix(str(target.socket_path), timeout_s)
-    host, port = str(options.get("host", "localhost")), int(options.get("port", 6379))
-    connected = socket.create_connection((host, port), timeout=timeout_s)
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    if target.url.startswith("rediss://"):
-        return ssl.create_default_context().wrap_socket(connected, server_hostname=host)
-    return connected
-
-
-def _connect_unix(path: str, timeout_s: float) -> socket.socket:
-    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connected.settimeout(timeout_s)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        connected.connect(path)
-    except OSError:
-        connected.close()
-        raise
-    return connected
 
 
 def _packed(command: Sequence[str]) -> bytes:

@@ -5,19 +5,25 @@ large values are not copied through it.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from cacheroute.address import authority
 from cacheroute.errors import Unavailable
+from cacheroute.keys import model_of
 from cacheroute.kvstore.config import KvStoreConfig
 from cacheroute.kvstore.link import Link, StoreError, Target, Value
 from cacheroute.tokens import Tokens
 
 T = TypeVar("T")
+
+SCAN_KEYS = 1000
+"""Keys that the server looks at in one step of a sweep: about a millisecond of its one thread."""
 
 MAX_LINKS = 8
 """Connections to one store, and threads that work on them. More work waits."""
@@ -88,6 +94,26 @@ class KvStore:
         """Deletes the keys; returns how many were there."""
         return await self.run(lambda link: link.delete(keys)) if keys else 0
 
+    async def sweep(self, model: str, kept: Callable[[str], bool]) -> int:
+        """Takes out every chunk whose key begins with the model string `model`, unless its key is `kept`; returns how
+        many. Keys of any other form are never touched. In short steps, so that whoever else uses the store goes on.
+        """
+        pattern, cursor, count = f"{_literally(model)}@*", 0, 0
+        while True:
+            cursor, dropped = await self.run(partial(_sweep_on, cursor=cursor, pattern=pattern, model=model, kept=kept))
+            count += dropped
+            if not cursor:
+                return count
+
+    async def changes(self) -> tuple[str, str, int] | None:
+        """Which life of the server this is, its last save, and the changes to its data since; None where it does not
+        tell. While all three stay, no key has come or gone by anybody's command."""
+        info = await self.info()
+        changes = info.get("rdb_changes_since_last_save", "")
+        if not changes.isdecimal():
+            return None
+        return info.get("run_id", ""), info.get("rdb_last_save_time", ""), int(changes)
+
     async def info(self) -> dict[str, str]:
         return await self.run(lambda link: link.info())
 
@@ -112,6 +138,17 @@ class KvStore:
                     return link
                 link.close()
         return Link(self._target, self._timeout_s)
+
+
+def _sweep_on(link: Link, cursor: int, pattern: str, model: str, kept: Callable[[str], bool]) -> tuple[int, int]:
+    """One step of a sweep: where the next begins, and how many keys it took out."""
+    cursor, found = link.scan(cursor, pattern, SCAN_KEYS)
+    return cursor, link.unlink([key for key in found if model_of(key) == model and not kept(key)])
+
+
+def _literally(text: str) -> str:
+    """`text` as a pattern that fits nothing else."""
+    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)
 
 
 class _Call:

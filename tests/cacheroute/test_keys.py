@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacheroute.keys import ROOT, KeyScheme
+from cacheroute.keys import ROOT, KeyScheme, model_of
 
 IDS = [number * 7919 % 49152 for number in range(700)]
 
@@ -20,6 +20,14 @@ def test_keys_have_the_multiprocess_format_and_the_known_hashes():
 def test_a_salt_keeps_tenants_apart():
     plain, salted = (KeyScheme(model="m", chunk_tokens=256, salt=salt).keys(IDS)[0] for salt in ("", "tenant"))
     assert salted == f"{plain}@tenant"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.sampled_from(["", "tenant"]))
+def test_a_key_tells_its_model_and_a_foreign_key_none(model, salt):
+    (key,) = KeyScheme(model=model, chunk_tokens=4, salt=salt).keys(range(4))
+    assert model_of(key) == model
+    assert model_of(key + "@x@y") != model
+    assert model_of(key[:-1].replace("@0@", "@")) == ""
 
 
 @given(st.lists(st.integers(0, 2**31), max_size=80), st.integers(1, 20), st.integers(0, 79))

@@ -6,6 +6,7 @@ from fakes.ports import free_port
 from fakes.valkey import Valkey
 
 from cacheroute.errors import Unavailable
+from cacheroute.keys import KeyScheme
 from cacheroute.kvstore.config import KvStoreConfig
 from cacheroute.kvstore.link import Extent
 from cacheroute.kvstore.store import KvStore, socket_path, store_url
@@ -64,6 +65,34 @@ async def test_a_file_that_is_too_short_leaves_nothing_half_written(store, tmp_p
     with (tmp_path / "blob").open("rb", buffering=0) as file, pytest.raises(Unavailable, match="a file ended"):
         await store.write([("whole", Extent(file, 0, MB)), ("cut", Extent(file, MB // 2, MB))])
     assert await store.missing(["whole", "cut"]) == [1]
+
+
+async def test_a_sweep_takes_a_models_chunks_but_those_kept_and_nothing_else(store):
+    """D11: other programs' keys are never touched, however much they look like ours."""
+    scheme = KeyScheme(model="/models/a[1]*", chunk_tokens=1)
+    ours = scheme.keys(range(2500))
+    chunk = ours[0].partition("@")[2]
+    foreign = ["session:7", "/models/a[1]*", "/models/a[1]*@cart", f"/models/a1x@{chunk}", f"/models/a[1]*2@{chunk}"]
+    await store.write([(key, b"x") for key in (*ours, *foreign)])
+    await store.run(lambda link: link.call("LPUSH", "queue", "job"))
+    kept = frozenset(ours[::5])
+    assert await store.sweep(scheme.model, kept.__contains__) == 2000
+    assert await store.missing([*kept, *foreign, "queue"]) == []
+    assert len(await store.missing(ours)) == 2000
+    assert await store.sweep(scheme.model, kept.__contains__) == 0
+
+
+async def test_a_store_counts_its_changes(store, valkey):
+    before = await store.changes()
+    await store.missing(["a"])
+    assert await store.changes() == before
+    await store.write([("a", b"1"), ("b", b"2")])
+    await store.purge(["a", "c"])
+    after = await store.changes()
+    assert (after[:2], after[2]) == (before[:2], before[2] + 3)
+    valkey.kill()
+    valkey.start()
+    assert (await store.changes())[0] != before[0]
 
 
 async def test_nothing_asked_is_nothing_done(store):
