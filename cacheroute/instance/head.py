@@ -10,6 +10,9 @@ from cacheroute.instance.engine_link import EngineLink
 from cacheroute.wire.artifacts import Head, PrefillRequest, Rendering
 from cacheroute.wire.engine import EngineInfo
 
+BACKGROUND_PRIORITY = 1
+"""As vLLM counts: requests have 0, and what is higher comes later. Its `--scheduling-policy priority` must be set."""
+
 
 class _Usage(Struct):
     prompt_tokens: int
@@ -32,6 +35,8 @@ async def find_head(engine: EngineLink, info: EngineInfo, texts: Sequence[str], 
 async def prefill(engine: EngineLink, request: PrefillRequest, timeout_s: float) -> int:
     """Has the engine compute these ids, and with them store their chunks; returns how many tokens it saw."""
     body: dict[str, Any] = {"prompt": list(request.token_ids), "max_tokens": 1, "temperature": 0}
+    if request.background:
+        body["priority"] = BACKGROUND_PRIORITY
     return (await engine.post("/v1/completions", body, _Completion, timeout_s=timeout_s)).usage.prompt_tokens
 
 

@@ -176,3 +176,12 @@ class PrefillRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """KDN -> instance, `POST /v1/kv/prefill`: compute these ids, so that their KV lands in the kv store."""
 
     token_ids: tuple[int, ...]
+    background: bool = False
+    """Nobody waits for it: the engine serves everybody else first."""
+
+
+class CacheReset(Struct, frozen=True, kw_only=True):
+    """KDN -> instance, `POST /v1/kv/reset_prefix_cache`: chunks that the engine's own cache held, and holds now."""
+
+    dropped: int = 0
+    left: int = 0

@@ -105,7 +105,7 @@ async def test_the_engine_names_its_keys_by_its_fingerprint(engine: RunningEngin
 
     info = msgspec.convert(await engine.get("/v1/engine"), EngineInfo)
     assert info.kind == "embedded"
-    assert info.key_model == f"{engine.model}-{info.fingerprint.id}"
+    assert info.key_model == f"embedded-{info.fingerprint.id}"
     assert info.kv_bytes_per_token == 23_040
     assert info.no_kv_reason == ""
     assert info.fingerprint.threads > 0

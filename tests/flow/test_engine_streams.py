@@ -111,6 +111,22 @@ async def test_a_short_prompt_overtakes_a_long_one(engine: RunningEngine):
     assert ended == ["short", "long"]
 
 
+async def test_a_prefill_in_the_background_stands_still_until_a_whole_answer_is_through(engine: RunningEngine):
+    ended: list[str] = []
+
+    async def ask(name: str, **body: object) -> None:
+        await engine.ask(COMPLETIONS, **body)
+        ended.append(name)
+
+    await engine.idle()
+    before = await engine.metric("steps", kind="prefill")
+    build = ask("build", prompt=list(range(5000, 5700)), max_tokens=1, priority=1)
+    running = asyncio.create_task(build)
+    await engine.counted("steps", before + 1, kind="prefill")
+    await asyncio.gather(running, ask("live", prompt=list(range(6000, 6200)), max_tokens=8, ignore_eos=True))
+    assert ended == ["live", "build"]
+
+
 async def test_one_too_many_is_a_429_that_says_when_to_come_back(engine: RunningEngine):
     await engine.idle()
     async with engine.session() as session:

@@ -1,13 +1,13 @@
 """The compute thread: everything that runs the model, several streams at once.
 
 Each turn takes in what arrived, then one piece of one prompt, then one token for every running stream. So a long
-prefill holds others up by a piece, not by itself. Others reach in through `post` only. Knows no HTTP and no store.
+prefill holds others up by a piece, not by itself. Others reach in through `post` only. Knows no HTTP and no store,
+and leaves it to Turns who comes next.
 """
 
 import logging
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import torch
@@ -16,13 +16,14 @@ from cacheroute.engine.embedded.generation import Generation
 from cacheroute.engine.embedded.kv_keeper import KvKeeper
 from cacheroute.engine.embedded.model import Model
 from cacheroute.engine.embedded.slab import KVSlab, SlabPool
+from cacheroute.engine.embedded.turns import Turns
 from cacheroute.engine.metrics import EngineMetrics
 from cacheroute.errors import CacheRouteError
 
 log = logging.getLogger(__name__)
 
 SHARED_PIECE_TOKENS = 64
-"""Prompt tokens in one go where others wait for the next: about 70 ms of the default model."""
+"""Prompt tokens in one go where others wait for the next, and in the background: about 70 ms of the default model."""
 LONE_PIECE_TOKENS = 512
 """The same where nobody waits: a fifth faster, and whoever comes then waits half a second at most."""
 
@@ -48,16 +49,12 @@ class ComputeThread:
         self._model = model
         self._keeper = keeper
         self._metrics = metrics
-        self._max_streams = max_streams
         self._cut_tokens = cut_tokens
         self._pool = SlabPool(spec.layers, spec.kv_heads, spec.head_dim, capacity, idle_limit=max_streams)
         self._threads = threads
         self._inbox = queue.SimpleQueue[Callable[[], None]]()
         self._stopping = False
-        self._waiting = deque[Generation]()
-        self._loading: list[Generation] = []
-        self._prefilling: list[Generation] = []
-        self._decoding: list[Generation] = []
+        self._turns = Turns(max_streams)
         self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
 
     def start(self) -> None:
@@ -77,14 +74,14 @@ class ComputeThread:
     @property
     def running(self) -> int:
         """Streams that hold a slab."""
-        return len(self._loading) + len(self._prefilling) + len(self._decoding)
+        return self._turns.running
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        return self._turns.waiting
 
     def submit(self, generation: Generation) -> None:
-        self.post(lambda: self._waiting.append(generation))
+        self.post(lambda: self._turns.add(generation))
 
     def cancel(self, generation: Generation) -> None:
         generation.cancelled = True
@@ -100,89 +97,86 @@ class ComputeThread:
             while not self._stopping:
                 self._take_in()
                 self._drop_cancelled()
-                while self._waiting and self.running < self._max_streams:
-                    self._admit(self._waiting.popleft())
-                if self._prefilling:
-                    self._prefill(next_prompt(self._prefilling))
-                if self._decoding:
-                    self._decode()
+                while (admitted := self._turns.next_to_admit()) is not None:
+                    self._admit(admitted)
+                if (prompt := self._turns.next_prompt()) is not None:
+                    self._prefill(prompt)
+                if batch := self._turns.next_batch():
+                    self._decode(batch)
         finally:
             why = "it is stopping" if self._stopping else "its compute thread died"
-            for generation in (*self._waiting, *self._loading, *self._prefilling, *self._decoding):
+            for generation in self._turns.everybody():
                 generation.tell(CacheRouteError(f"the engine failed: {why}"))
 
     def _take_in(self) -> None:
-        idle = not (self._prefilling or self._decoding)
+        wait_s = self._turns.idle_s()
         while True:
             try:
-                action = self._inbox.get(block=idle)
+                action = self._inbox.get(timeout=wait_s)
             except queue.Empty:
                 return
             action()
-            idle = False
+            wait_s = 0.0
 
     def _stop(self) -> None:
         self._stopping = True
 
     def _drop_cancelled(self) -> None:
-        for group in (self._prefilling, self._decoding):
-            for generation in [one for one in group if one.cancelled]:
-                group.remove(generation)
-                self._end(generation, "cancelled")
-        for generation in [one for one in self._waiting if one.cancelled]:
-            self._waiting.remove(generation)
+        for generation in self._turns.drop_cancelled():
             self._end(generation, "cancelled")
 
     def _admit(self, generation: Generation) -> None:
         generation.lap("queue")
         slab = generation.slab = self._pool.acquire()
-        self._loading.append(generation)
+        self._turns.loading.append(generation)
         if self._keeper.restore(generation, slab, lambda: self.post(lambda: self._restored(generation))):
             self._restored(generation)
 
     def _restored(self, generation: Generation) -> None:
-        self._loading.remove(generation)
+        self._turns.loading.remove(generation)
         generation.lap("kv_load")
-        self._prefilling.append(generation)
+        self._turns.prefilling.append(generation)
 
     def _prefill(self, generation: Generation) -> None:
         slab = _slab_of(generation)
         start = slab.length
-        most_tokens = LONE_PIECE_TOKENS if self.running == 1 else SHARED_PIECE_TOKENS
+        alone = not generation.background and self._turns.foreground == 1
+        most_tokens = LONE_PIECE_TOKENS if alone else SHARED_PIECE_TOKENS
         end = self._model.spec.piece_end(start, generation.prompt_tokens, self._cut_tokens, most_tokens)
         piece = generation.ids[start:end]
         try:
             logits = self._model.prefill(slab, piece, start)
         except (RuntimeError, ValueError) as error:
             log.exception("a prefill of %d tokens at %d failed", len(piece), start)
-            self._prefilling.remove(generation)
+            self._turns.prefilling.remove(generation)
             self._fail(generation, str(error))
             return
         self._metrics.steps.labels("prefill").inc()
-        for other in self._prefilling:
+        self._turns.stepped([generation])
+        for other in self._turns.prefilling:
             if other is not generation:
                 other.passed_over_tokens += len(piece)
         if slab.length < generation.prompt_tokens:
             return
-        self._prefilling.remove(generation)
+        self._turns.prefilling.remove(generation)
         generation.lap("prefill")
         self._count_prompt(generation)
-        self._decoding.append(generation)
+        self._turns.decoding.append(generation)
         self._accept(generation, generation.pick(logits))
         if generation.slab is not None:
             self._keeper.keep(generation, slab)  # after the first token is told: nobody waits for this
 
-    def _decode(self) -> None:
-        batch = list(self._decoding)
+    def _decode(self, batch: Sequence[Generation]) -> None:
         try:
             logits = self._model.decode([_slab_of(one) for one in batch], [one.ids[-1] for one in batch])
         except (RuntimeError, ValueError) as error:
             log.exception("a decode step of %d streams failed", len(batch))
-            self._decoding.clear()
             for generation in batch:
+                self._turns.decoding.remove(generation)
                 self._fail(generation, str(error))
             return
         self._metrics.steps.labels("decode").inc()
+        self._turns.stepped(batch)
         for generation, row in zip(batch, logits, strict=True):
             self._accept(generation, generation.pick(row))
 
@@ -193,11 +187,12 @@ class ComputeThread:
             if delta.text or generation.generated == 1:
                 generation.tell(delta)
             return
-        self._decoding.remove(generation)
+        self._turns.decoding.remove(generation)
         slab = _slab_of(generation)
         if not generation.awaits_store:
             generation.tell(delta)
-        self._keeper.keep(generation, slab)
+        if not (generation.awaits_store and generation.background):  # the prefix cache is live traffic's
+            self._keeper.keep(generation, slab)
         if generation.awaits_store:
             self._keeper.store_prompt(generation, slab, lambda: generation.tell(delta))
         self._end(generation, delta.finish)
@@ -218,14 +213,6 @@ class ComputeThread:
         self._metrics.prompt_tokens.labels("prefix_cache").inc(usage.prefix_cache_tokens)
         self._metrics.prompt_tokens.labels("kv_store").inc(usage.kv_store_tokens)
         self._metrics.prompt_tokens.labels("computed").inc(computed)
-
-
-def next_prompt(prefilling: Sequence[Generation]) -> Generation:
-    """Whose piece is next: the shortest remaining prompt, where being passed over counts as having become shorter.
-
-    Shortest first makes the mean wait least; the credit bounds what a long prompt waits to its own length.
-    """
-    return min(prefilling, key=lambda one: one.remaining_prompt - one.passed_over_tokens)
 
 
 def _slab_of(generation: Generation) -> KVSlab:

@@ -123,6 +123,7 @@ class EmbeddedEngine:
             detokeniser=self._text.detokeniser(),
             stops=StopStrings(ask.stop),
             awaits_store=ask.is_prefill,
+            background=ask.priority > 0,
             notify=notify,
         )
         self._compute.submit(generation)

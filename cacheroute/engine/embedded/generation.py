@@ -31,12 +31,15 @@ class Generation:
         detokeniser: Detokeniser,
         stops: StopStrings,
         awaits_store: bool,
+        background: bool,
         notify: Callable[[Event], None],
     ) -> None:
         self.ids = prompt
         self.prompt_tokens = len(prompt)
         self.pick = pick
         self.awaits_store = awaits_store
+        self.background = background
+        """Nobody waits for it: it advances while nobody else is here."""
         self.cancelled = False
         self.slab: KVSlab | None = None
         self.passed_over_tokens = 0

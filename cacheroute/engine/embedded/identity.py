@@ -44,7 +44,7 @@ def describe(
         model=served_name,
         max_model_len=max_model_len,
         fingerprint=fingerprint,
-        key_model=f"{served_name}-{fingerprint.id}",
+        key_model=f"embedded-{fingerprint.id}",  # not the name: under another one its KV is as good
         kv_bytes_per_token=spec.bytes_per_token,
         no_kv_reason=no_kv_reason,
     )

@@ -32,6 +32,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     ignore_eos: bool = False
     stream: bool = False
     include_usage: bool = False
+    priority: int = 0
+    """As vLLM has it: the lower, the sooner. What is above 0 is done in the background."""
 
     @property
     def is_prefill(self) -> bool:
@@ -96,4 +98,5 @@ def _ask(fields: Fields, endpoint: Endpoint, prompt: Conversation | str | tuple[
         ignore_eos=fields.flag("ignore_eos"),
         stream=stream,
         include_usage=options.flag("include_usage"),
+        priority=fields.integer("priority", -_SEED, _SEED - 1) or 0,
     )
