@@ -6,22 +6,23 @@ the writer. Knows nothing of what the tables mean.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from knowledge.errors import CatalogueError, NewerSchema
+from knowledge.errors import CatalogueError, DamagedCatalogue, NewerSchema
 
 _BUSY_MS = 10_000
 
 
 class Database:
-    """Opens (or makes) the file at `path` and brings it to the newest schema.
+    """Opens (or makes) the file at `path`, checks that it is whole, and brings it to the newest schema.
 
-    `migrations[n]` is the SQL that leads from schema version n to n + 1.
-    Raises CatalogueError where the file is not a catalogue, cannot be written, or is NewerSchema.
+    `migrations[n]` is the SQL that leads from schema version n to n + 1. Raises CatalogueError where the file cannot be
+    read or written, is a DamagedCatalogue, or has a NewerSchema.
     """
 
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
@@ -29,7 +30,11 @@ class Database:
         self._idle: deque[sqlite3.Connection] = deque()
         with self._errors_named():
             path.parent.mkdir(parents=True, exist_ok=True)
-            connection = self._connect()
+            if path.exists():
+                self._check()
+            else:
+                self._make(migrations)
+            connection = _connect(path)
             try:
                 self._migrate(connection, migrations)
             except BaseException:
@@ -79,20 +84,32 @@ class Database:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._connect()
+            return _connect(self._path)
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000)
-        connection.row_factory = sqlite3.Row
-        for pragma in (
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-            "cache_size = -32768",  # KiB; with SQLite's own 2 MiB a search over 10,000 passages takes twice as long
-            "secure_delete = ON",  # what is deleted is overwritten, not only unlinked
-        ):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        return connection
+    def _make(self, migrations: Sequence[str]) -> None:
+        """Beside its place, and moved there when it is whole: an empty file there is never a new catalogue."""
+        draft = self._path.with_name(f"{self._path.name}.new")
+        draft.unlink(missing_ok=True)
+        for path in (draft, self._path):
+            for left in (f"{path}-wal", f"{path}-shm"):  # of a file that was moved away: not this one's log
+                Path(left).unlink(missing_ok=True)
+        with closing(_connect(draft)) as connection:
+            self._migrate(connection, migrations)
+        draft.replace(self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)  # or a log that is written later could outlive its file
+        finally:
+            os.close(directory)
+
+    def _check(self) -> None:
+        """Raises DamagedCatalogue. Takes a quarter of a second for 10,000 blocks: it reads the file once."""
+        if not self._path.stat().st_size:
+            raise DamagedCatalogue(f"{self._path} is damaged: it is empty")
+        with closing(sqlite3.connect(self._path)) as connection:
+            found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise DamagedCatalogue(f"{self._path} is damaged: {found.removeprefix('*** in database main ***').strip()}")
 
     def _migrate(self, connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -115,7 +132,28 @@ class Database:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.Error) and _is_damage(error):
+                raise DamagedCatalogue(f"{self._path} is damaged: {error}") from error
             raise CatalogueError(f"{self._path}: {error}") from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000)
+    connection.row_factory = sqlite3.Row
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "cache_size = -32768",  # KiB; with SQLite's own 2 MiB a search over 10,000 passages takes twice as long
+        "secure_delete = ON",  # what is deleted is overwritten, not only unlinked
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    return connection
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)  # an error of the module itself has none
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _statements(script: str) -> Iterator[str]:

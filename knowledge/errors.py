@@ -3,15 +3,24 @@
 KnowledgeError
   DocumentError           this document cannot be taken in
     UnknownFormat         no parser for its suffix
+    ArchiveContent        a file of files, such as a zip or a word processor's
     BinaryContent         not text at all
     BadEncoding           text, but not UTF-8
+    BrokenContent         not what its name says, or damaged
+    EncryptedContent      needs a password
+    NoText                pages without text, such as a scan
+    TooCostly             takes more time or memory to read than is given
     EmptyDocument         nothing left after normalising
     TooLarge              more bytes than allowed
   BudgetTooSmall          a token budget that cannot hold one character
   EmbeddingError          vectors of the wrong shape, type or length
   UnknownDocument         no such document here, or not visible to the caller
   CatalogueError          the file cannot be opened, read or written
+    DamagedCatalogue      the file is not, or no longer, a catalogue
     NewerSchema           written by a later version of this program
+  ArchiveError            an export that is damaged, or not whole
+    NotAnArchive          it is none, or one of a later version of this program
+  BrokenPage              a page of changes that contradicts itself
   OutOfStep               a page of changes that does not follow the last one applied
 """
 
@@ -30,11 +39,31 @@ class UnknownFormat(DocumentError):
     pass
 
 
+class ArchiveContent(DocumentError):
+    pass
+
+
 class BinaryContent(DocumentError):
     pass
 
 
 class BadEncoding(DocumentError):
+    pass
+
+
+class BrokenContent(DocumentError):
+    pass
+
+
+class EncryptedContent(DocumentError):
+    pass
+
+
+class NoText(DocumentError):
+    pass
+
+
+class TooCostly(DocumentError):
     pass
 
 
@@ -62,7 +91,23 @@ class CatalogueError(KnowledgeError):
     pass
 
 
+class DamagedCatalogue(CatalogueError):
+    pass
+
+
 class NewerSchema(CatalogueError):
+    pass
+
+
+class ArchiveError(KnowledgeError):
+    pass
+
+
+class NotAnArchive(ArchiveError):
+    pass
+
+
+class BrokenPage(KnowledgeError):
     pass
 
 

@@ -6,35 +6,22 @@ of KV artifacts; it only says which kids nobody holds any more.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sqlite3
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
-from knowledge.changes import Change, Changes, Cursor
-from knowledge.document import Block, Document, Draft
+from knowledge import duplicates, history, registration
+from knowledge.changes import Changes, Cursor, Stamp
+from knowledge.document import Block, Draft
+from knowledge.duplicates import Sketch, near_duplicates
 from knowledge.embedding import Vectors, checked
-from knowledge.records import Record, all_records, one_record
+from knowledge.records import BlockPlace, DocumentPlace, Record, block_page, one_record, record_page
+from knowledge.registration import Registration
 from knowledge.schema import LIBRARY
-from knowledge.shelf import IS_VISIBLE, Shelf, ShelfWriter, block_of, entry_of, visibility
+from knowledge.shelf import Shelf, ShelfWriter, block_of
 
 PAGE = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What registering a document did to its kids; `orphaned` are those that no document has any more."""
-
-    document_id: str
-    status: Literal["created", "replaced", "unchanged"]
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    unchanged: tuple[str, ...]
-    orphaned: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +47,8 @@ class Library:
         self.shelf = Shelf(path, LIBRARY)
         with self.shelf.read() as connection:
             self.epoch: str = connection.execute("SELECT id FROM epoch").fetchone()["id"]
+        with self.shelf.write() as writer:
+            duplicates.complete(writer.connection)
 
     def close(self) -> None:
         self.shelf.close()
@@ -67,34 +56,47 @@ class Library:
     def is_current(self, draft: Draft) -> bool:
         """Whether registering this draft would change nothing; asked first, it saves embedding it."""
         with self.shelf.read() as connection:
-            return _digest_of(connection, draft.document.id) == _digest(draft)
+            return registration.stored_digest(connection, draft.document.id) == registration.digest(draft)
 
-    def register(self, draft: Draft, vectors: Vectors) -> Registration:
+    def register(self, draft: Draft, vectors: Vectors, told: Stamp | None = None) -> Registration:
         """Takes in a document with its passages' vectors, in place of any version of it, all or nothing.
+
+        `told`: of a version that comes from another library; what is known here already as newer stays.
 
         Raises EmbeddingError unless `vectors` holds one unit vector a passage.
         """
         unit = checked(vectors, len(draft.passages))
-        document, digest = draft.document, _digest(draft)
+        document, digest = draft.document, told.digest if told else registration.digest(draft)
         kids = tuple(block.kid for block in draft.blocks)
+        sketches = {block.kid: Sketch.of(block.text) for block in draft.blocks}
         with self.shelf.write() as writer:
-            before = _digest_of(writer.connection, document.id)
+            connection = writer.connection
+            before = registration.stored_digest(connection, document.id)
+            if told and not history.is_news(connection, document.id, told):
+                return registration.unchanged(draft)
             if before == digest:
-                return Registration(document.id, "unchanged", (), (), kids, ())
-            old = _rows(writer.connection, document.id)
+                if told:
+                    history.restamp(connection, document.id, told.registered_ms)
+                return registration.unchanged(draft)
+            registered_ms = told.registered_ms if told else history.next_ms(connection, document.id)
+            old = _rows(connection, document.id)
             writer.drop(old.values())
-            _put(writer, draft, unit)
-            _describe(writer.connection, document, digest)
+            added = [block for block in draft.blocks if block.kid not in old]
+            alike = [near for block in added for near in near_duplicates(connection, block, sketches[block.kid])]
+            registration.put(writer, draft, unit, sketches)
+            registration.describe(connection, document, Stamp(registered_ms, digest))
+            history.exhume(connection, document.id)
             # Also the kids that stay: an entry carries its document's facts, and these have changed.
-            _log(writer.connection, document.id, (*old, *(kid for kid in kids if kid not in old)))
+            history.log(connection, document.id, (*old, *(block.kid for block in added)))
             removed = tuple(kid for kid in old if kid not in kids)
             return Registration(
                 document.id,
-                "created" if before is None else "replaced",
-                added=tuple(kid for kid in kids if kid not in old),
+                "added" if before is None else "replaced",
+                added=tuple(block.kid for block in added),
                 removed=removed,
                 unchanged=tuple(kid for kid in kids if kid in old),
-                orphaned=_orphans(writer.connection, removed),
+                orphaned=_orphans(connection, removed),
+                near_duplicates=tuple(alike),
             )
 
     def delete(self, document_id: str, visible: Set[str] | None = None) -> Deletion:
@@ -103,34 +105,61 @@ class Library:
         Raises UnknownDocument, also for one outside the visible collections.
         """
         with self.shelf.write() as writer:
-            one_record(writer.connection, document_id, visible)
-            old = _rows(writer.connection, document_id)
-            writer.drop(old.values())
-            writer.connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
-            _log(writer.connection, document_id, old)
-            deletion = Deletion(document_id, tuple(old), _orphans(writer.connection, old))
+            record = one_record(writer.connection, document_id, visible)
+            deletion = _delete(writer, document_id, (), max(history.now_ms(), record.registered_ms))
         self.shelf.scrub()
         return deletion
 
-    def list(
-        self, visible: Set[str] | None = None, limit: int = PAGE, offset: int = 0, source: str | None = None
-    ) -> tuple[Record, ...]:
-        """Documents by collection and source, a page at a time; of one `source` where that is given."""
+    def delete_told(self, document_id: str, kids: Iterable[str], deleted_ms: int) -> Deletion | None:
+        """Removes what another library deleted, unless it is here as a later version, and passes that on.
+
+        `kids` are those that the other had. None where no document went.
+        """
+        with self.shelf.write() as writer:
+            before = history.stamp(writer.connection, document_id)
+            known_ms = before.registered_ms - 1 if before else history.deleted_ms(writer.connection, document_id)
+            if deleted_ms <= known_ms:
+                return None
+            deletion = _delete(writer, document_id, kids, deleted_ms)
+        if before is None:
+            return None
+        self.shelf.scrub()
+        return deletion
+
+    def is_news(self, document_id: str, told: Stamp) -> bool:
+        """Whether that version is newer than what is here, or than the deletion of it."""
         with self.shelf.read() as connection:
-            return all_records(connection, visible, source, limit, offset)
+            return history.is_news(connection, document_id, told)
+
+    def freshen(self, document_id: str) -> None:
+        """Says that a document was registered again just as it is: newer now than what other libraries know of it."""
+        with self.shelf.write() as writer:
+            connection = writer.connection
+            history.restamp(connection, document_id, history.next_ms(connection, document_id))
+            history.log(connection, document_id, _rows(connection, document_id))
+
+    def list(
+        self,
+        visible: Set[str] | None = None,
+        source: str | None = None,
+        after: DocumentPlace | None = None,
+        limit: int = PAGE,
+    ) -> tuple[Record, ...]:
+        """Documents, or those of one `source`, by collection and source: at most `limit` of those after a place."""
+        with self.shelf.read() as connection:
+            return record_page(connection, visible, source, after, limit)
 
     def page(
-        self, visible: Set[str] | None, source: str | None, kid: str, limit: int, offset: int
+        self,
+        visible: Set[str] | None = None,
+        source: str | None = None,
+        kid: str = "",
+        after: BlockPlace | None = None,
+        limit: int = PAGE,
     ) -> tuple[Block, ...]:
-        """Blocks by collection, source and place, a page at a time; `kid` is the beginning of one."""
+        """Blocks by collection, source and ordinal in the same way; `kid` is the beginning of one."""
         with self.shelf.read() as connection:
-            rows = connection.execute(
-                f"""SELECT * FROM blocks WHERE {IS_VISIBLE} AND (:source IS NULL OR source = :source)
-                AND kid >= :kid AND kid < :kid || 'g'
-                ORDER BY collection, source, ordinal LIMIT :limit OFFSET :offset""",
-                {"visible": visibility(visible), "source": source, "kid": kid, "limit": limit, "offset": offset},
-            )
-            return tuple(block_of(row) for row in rows)
+            return block_page(connection, visible, source, kid, after, limit)
 
     def show(self, document_id: str, visible: Set[str] | None = None) -> tuple[Record, tuple[Block, ...]]:
         """One document with its blocks in order. Raises UnknownDocument."""
@@ -149,45 +178,22 @@ class Library:
                 table: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
                 for table in ("documents", "blocks", "passages")
             }
-            return Stats(epoch=self.epoch, seq=_head(connection), **count)
+            return Stats(epoch=self.epoch, seq=history.head(connection), **count)
 
     def changes(self, since: Cursor | None = None, limit: int = PAGE) -> Changes:
         """What changed after the cursor, at most `limit` items: each the present state of one (document, kid)."""
         with self.shelf.read() as connection:
-            head = _head(connection)
-            # A cursor past the head comes from a log that was restored from a backup: of no use either.
-            usable = since is not None and since.epoch == self.epoch and since.seq <= head
-            start = since.seq if since is not None and usable else 0
-            rows = connection.execute(
-                """SELECT seq, changes.document_id AS of_document, changes.kid AS of_kid, registered_ms, blocks.*
-                FROM changes
-                LEFT JOIN blocks ON blocks.document_id = changes.document_id AND blocks.kid = changes.kid
-                LEFT JOIN documents ON documents.id = changes.document_id
-                WHERE seq > ? ORDER BY seq LIMIT ?""",
-                (start, limit),
-            ).fetchall()
-            items = tuple(
-                Change(
-                    row["seq"],
-                    row["of_document"],
-                    row["of_kid"],
-                    None if row["id"] is None else entry_of(connection, row, row["registered_ms"]),
-                )
-                for row in rows
-            )
-            end = items[-1].seq if items else start
-            return Changes(self.epoch, start, end, items, more=end < head)
+            return history.page(connection, self.epoch, since, limit)
 
 
-def _digest(draft: Draft) -> str:
-    document = draft.document
-    facts = [document.title, document.version, document.tags, document.text, [block.kid for block in draft.blocks]]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _digest_of(connection: sqlite3.Connection, document_id: str) -> str | None:
-    row = connection.execute("SELECT digest FROM documents WHERE id = ?", (document_id,)).fetchone()
-    return row["digest"] if row else None
+def _delete(writer: ShelfWriter, document_id: str, kids: Iterable[str], deleted_ms: int) -> Deletion:
+    """`kids`: others that went with the document elsewhere."""
+    old = _rows(writer.connection, document_id)
+    writer.drop(old.values())
+    writer.connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
+    history.bury(writer.connection, document_id, deleted_ms)
+    history.log(writer.connection, document_id, dict.fromkeys((*old, *kids)))
+    return Deletion(document_id, tuple(old), _orphans(writer.connection, old))
 
 
 def _rows(connection: sqlite3.Connection, document_id: str) -> dict[str, int]:
@@ -196,33 +202,6 @@ def _rows(connection: sqlite3.Connection, document_id: str) -> dict[str, int]:
     return {row["kid"]: row["id"] for row in found}
 
 
-def _put(writer: ShelfWriter, draft: Draft, unit: Vectors) -> None:
-    end = 0
-    for block in draft.blocks:
-        start = end
-        while end < len(draft.passages) and draft.passages[end].kid == block.kid:
-            end += 1
-        writer.put(block, draft.passages[start:end], unit[start:end])
-
-
-def _describe(connection: sqlite3.Connection, document: Document, digest: str) -> None:
-    connection.execute(
-        """INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)
-        ON CONFLICT (id) DO UPDATE SET title = excluded.title, version = excluded.version, tags = excluded.tags,
-            digest = excluded.digest, registered_ms = excluded.registered_ms, revision = revision + 1""",
-        (document.id, document.source, document.title, document.version, document.collection,
-         json.dumps(document.tags), digest, int(datetime.now(UTC).timestamp() * 1000)),
-    )  # fmt: skip
-
-
-def _log(connection: sqlite3.Connection, document_id: str, kids: Iterable[str]) -> None:
-    connection.executemany("INSERT INTO changes(document_id, kid) VALUES (?, ?)", ((document_id, kid) for kid in kids))
-
-
 def _orphans(connection: sqlite3.Connection, kids: Iterable[str]) -> tuple[str, ...]:
     held = "SELECT EXISTS (SELECT 1 FROM blocks WHERE kid = ?)"
     return tuple(kid for kid in kids if not connection.execute(held, (kid,)).fetchone()[0])
-
-
-def _head(connection: sqlite3.Connection) -> int:
-    return connection.execute("SELECT COALESCE(MAX(seq), 0) FROM changes").fetchone()[0]

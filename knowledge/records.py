@@ -1,4 +1,7 @@
-"""Documents as a catalogue lists them: one row each, with the sums over its blocks. Reads only."""
+"""Documents and blocks as a catalogue lists them: by place, a page after the one before. Reads only.
+
+A place is where an entry stands in that order, so a page that follows is right whatever was added or deleted meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,14 @@ import sqlite3
 from collections.abc import Set
 from dataclasses import dataclass
 
+from knowledge.document import Block
 from knowledge.errors import UnknownDocument
-from knowledge.shelf import visibility
+from knowledge.shelf import IS_VISIBLE, block_of, visibility
+
+DocumentPlace = tuple[str, str]
+"""Collection, source."""
+BlockPlace = tuple[str, str, int]
+"""Collection, source, ordinal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +36,49 @@ class Record:
     tokens: int
 
 
-def all_records(
-    connection: sqlite3.Connection, visible: Set[str] | None, source: str | None, limit: int, offset: int
+def record_page(
+    connection: sqlite3.Connection,
+    visible: Set[str] | None,
+    source: str | None,
+    after: DocumentPlace | None,
+    limit: int,
 ) -> tuple[Record, ...]:
-    """A page of the visible documents, or of those with one source, by collection and source."""
+    """The visible documents, or those with one source, that come after a place."""
+    collection_after, source_after = after or ("", "")
     rows = connection.execute(
-        _RECORDS + "AND (:source IS NULL OR documents.source = :source) "
-        "GROUP BY documents.id ORDER BY documents.collection, documents.source LIMIT :limit OFFSET :offset",
-        {"visible": visibility(visible), "source": source, "limit": limit, "offset": offset},
-    )
+        _RECORDS + "AND (:source IS NULL OR source = :source) "
+        "AND (collection, source) > (:collection_after, :source_after) ORDER BY collection, source LIMIT :limit",
+        {"visible": visibility(visible), "source": source, "collection_after": collection_after,
+         "source_after": source_after, "limit": limit},
+    )  # fmt: skip
     return tuple(_record_of(row) for row in rows)
+
+
+def block_page(
+    connection: sqlite3.Connection,
+    visible: Set[str] | None,
+    source: str | None,
+    kid: str,
+    after: BlockPlace | None,
+    limit: int,
+) -> tuple[Block, ...]:
+    """The visible blocks, or those of one source or whose kid begins with `kid`, that come after a place."""
+    collection_after, source_after, ordinal_after = after or ("", "", -1)
+    rows = connection.execute(
+        f"""SELECT * FROM blocks WHERE {IS_VISIBLE} AND (:source IS NULL OR source = :source)
+        AND kid >= :kid AND kid < :kid || 'g'
+        AND (collection, source, ordinal) > (:collection_after, :source_after, :ordinal_after)
+        ORDER BY collection, source, ordinal LIMIT :limit""",
+        {"visible": visibility(visible), "source": source, "kid": kid, "collection_after": collection_after,
+         "source_after": source_after, "ordinal_after": ordinal_after, "limit": limit},
+    )  # fmt: skip
+    return tuple(block_of(row) for row in rows)
 
 
 def one_record(connection: sqlite3.Connection, document_id: str, visible: Set[str] | None) -> Record:
     """Raises UnknownDocument, also for one outside the visible collections."""
     row = connection.execute(
-        _RECORDS + "AND documents.id = :id GROUP BY documents.id",
+        _RECORDS + "AND id = :id",
         {"visible": visibility(visible), "id": document_id},
     ).fetchone()
     if row is None:
@@ -50,9 +86,11 @@ def one_record(connection: sqlite3.Connection, document_id: str, visible: Set[st
     return _record_of(row)
 
 
-_RECORDS = """SELECT documents.*, count(*) AS blocks, sum(tokens) AS tokens
-FROM documents JOIN blocks ON blocks.document_id = documents.id
-WHERE (:visible IS NULL OR documents.collection IN (SELECT value FROM json_each(:visible))) """
+_RECORDS = """SELECT documents.*,
+    (SELECT count(*) FROM blocks WHERE document_id = documents.id) AS blocks,
+    (SELECT sum(tokens) FROM blocks WHERE document_id = documents.id) AS tokens
+FROM documents
+WHERE (:visible IS NULL OR collection IN (SELECT value FROM json_each(:visible))) """
 
 
 def _record_of(row: sqlite3.Row) -> Record:

@@ -1,7 +1,8 @@
 """The tables, as migrations. Knows SQL and nothing else.
 
 `blocks` hold the text that is injected, `passages` the vectors, `passage_fts` (same rowids) the text that is searched.
-A Library adds its documents and a change log to that, a Replica who holds what and how far each origin was read.
+A Library adds its documents, a change log and sketches (see duplicates.py) to that, a Replica who holds what and how
+far each origin was read.
 """
 
 from __future__ import annotations
@@ -70,6 +71,24 @@ CREATE TABLE changes(
     UNIQUE (document_id, kid) ON CONFLICT REPLACE
 );
 """,
+    """
+CREATE TABLE sketches(
+    band INTEGER NOT NULL,
+    block INTEGER NOT NULL REFERENCES blocks ON DELETE CASCADE,
+    PRIMARY KEY (band, block)
+) WITHOUT ROWID;
+CREATE INDEX sketches_by_block ON sketches(block);
+
+CREATE INDEX documents_by_place ON documents(collection, source);
+CREATE INDEX blocks_by_place ON blocks(collection, source, ordinal);
+""",
+    """
+CREATE TABLE tombstones(
+    document_id TEXT PRIMARY KEY,
+    deleted_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX tombstones_by_time ON tombstones(deleted_ms);
+""",
 )
 
 REPLICA = (
@@ -90,5 +109,47 @@ CREATE TABLE cursors(
     seq INTEGER NOT NULL,
     generation INTEGER NOT NULL
 );
+""",
+    """
+DROP TABLE holders;
+DELETE FROM cursors;
+DELETE FROM blocks;
+
+CREATE TABLE versions(
+    id INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL,
+    document_id TEXT NOT NULL,
+    registered_ms INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    n_blocks INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    UNIQUE (origin, document_id, registered_ms, digest)
+);
+CREATE INDEX versions_by_document ON versions(document_id);
+CREATE INDEX versions_by_generation ON versions(origin, generation);
+
+CREATE TABLE entries(
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    document_id TEXT NOT NULL,
+    kid TEXT NOT NULL,
+    packed TEXT,
+    vectors BLOB
+);
+CREATE INDEX entries_by_document ON entries(document_id);
+CREATE INDEX entries_by_kid ON entries(kid);
+
+CREATE TABLE holders(
+    version INTEGER NOT NULL REFERENCES versions ON DELETE CASCADE,
+    entry INTEGER NOT NULL REFERENCES entries ON DELETE CASCADE,
+    PRIMARY KEY (version, entry)
+) WITHOUT ROWID;
+CREATE INDEX holders_by_entry ON holders(entry);
+
+CREATE TABLE tombstones(
+    document_id TEXT PRIMARY KEY,
+    deleted_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX tombstones_by_time ON tombstones(deleted_ms);
 """,
 )

@@ -4,8 +4,8 @@ import logging
 
 from aiohttp import web
 
-from cacheroute.incoming import query_number, read_struct
-from cacheroute.kdn.document_routes import next_after, page_limit
+from cacheroute.incoming import read_struct
+from cacheroute.kdn.paging import cut_page, page_after, page_limit
 from cacheroute.kdn.role import Kdn
 from cacheroute.service import json_response
 from cacheroute.wire.artifacts import (
@@ -46,15 +46,17 @@ class ArtifactRoutes:
         return json_response(await self._kdn.builder.build(await read_struct(request, BuildRequest)))
 
     async def _list(self, request: web.Request) -> web.Response:
-        after, limit = query_number(request, "after", 0), page_limit(request)
+        limit, (after,) = page_limit(request), page_after(request, tuple[str]) or ("",)
         kid, fingerprint = request.query.get("kid", ""), request.query.get("fingerprint", "")
         held = [
             artifact
             for artifact in sorted(self._kdn.artifacts.all(), key=lambda each: each.id)
-            if (not kid or kid in artifact.kids) and (not fingerprint or artifact.fingerprint == fingerprint)
+            if artifact.id > after
+            and (not kid or kid in artifact.kids)
+            and (not fingerprint or artifact.fingerprint == fingerprint)
         ]
-        items = tuple(_info(artifact) for artifact in held[after : after + limit])
-        return json_response(Page[ArtifactInfo](items=items, next=next_after(after, limit, len(items))))
+        page, following = cut_page(held, limit, lambda artifact: (artifact.id,))
+        return json_response(Page[ArtifactInfo](items=tuple(map(_info, page)), next=following))
 
     async def _one(self, request: web.Request) -> web.Response:
         return json_response(self._kdn.artifacts.get(request.match_info["id"]))

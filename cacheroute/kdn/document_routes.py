@@ -5,12 +5,14 @@ from aiohttp import web
 
 from cacheroute.errors import BadRequest
 from cacheroute.incoming import query_number, read_struct
-from cacheroute.kdn.documents import block_info, document_info
+from cacheroute.kdn.listing import block_info, document_info
+from cacheroute.kdn.paging import cut_page, page_after, page_limit
 from cacheroute.kdn.role import Kdn
 from cacheroute.service import json_response
 from cacheroute.wire.documents import AddDocument, BlockInfo, DocumentInfo, SearchBlocks
-from cacheroute.wire.page import MAX_PAGE, Page
+from cacheroute.wire.page import Page
 from knowledge.changes import Cursor
+from knowledge.records import BlockPlace, DocumentPlace
 
 
 class DocumentRoutes:
@@ -35,11 +37,12 @@ class DocumentRoutes:
         return json_response(await self._kdn.unbroken.run(self._kdn.register(prepared)))
 
     async def _documents(self, request: web.Request) -> web.Response:
-        query = request.query
-        after, limit = query_number(request, "after", 0), page_limit(request)
-        records = await self._kdn.documents.records(query.get("source"), query.get("collection"), limit, after)
+        query, limit = request.query, page_limit(request)
+        after = page_after(request, DocumentPlace)
+        found = await self._kdn.documents.records(query.get("source"), query.get("collection"), after, limit + 1)
+        records, following = cut_page(found, limit, lambda record: (record.collection, record.source))
         items = tuple(document_info(record) for record in records)
-        return json_response(Page[DocumentInfo](items=items, next=next_after(after, limit, len(items))))
+        return json_response(Page[DocumentInfo](items=items, next=following))
 
     async def _delete(self, request: web.Request) -> web.Response:
         source = request.query.get("source")
@@ -48,14 +51,18 @@ class DocumentRoutes:
         return json_response(await self._kdn.unbroken.run(self._kdn.delete(source, request.query.get("collection"))))
 
     async def _blocks(self, request: web.Request) -> web.Response:
-        query = request.query
-        after, limit = query_number(request, "after", 0), page_limit(request)
-        blocks = await self._kdn.documents.blocks(
-            query.get("source"), query.get("collection"), query.get("kid", ""), limit, after
+        query, limit = request.query, page_limit(request)
+        found = await self._kdn.documents.blocks(
+            query.get("source"),
+            query.get("collection"),
+            query.get("kid", ""),
+            page_after(request, BlockPlace),
+            limit + 1,
         )
+        blocks, following = cut_page(found, limit, lambda block: (block.collection, block.source, block.ordinal))
         held = self._kdn.artifacts.by_kid()
         items = tuple(block_info(block, held.get(block.kid, ())) for block in blocks)
-        return json_response(Page[BlockInfo](items=items, next=next_after(after, limit, len(items))))
+        return json_response(Page[BlockInfo](items=items, next=following))
 
     async def _block(self, request: web.Request) -> web.Response:
         block = await self._kdn.documents.block(request.match_info["kid"])
@@ -69,13 +76,3 @@ class DocumentRoutes:
         epoch, since = request.query.get("epoch"), query_number(request, "since", 0)
         page = await self._kdn.documents.changes(Cursor(epoch, since) if epoch else None, page_limit(request))
         return web.Response(body=msgspec.msgpack.encode(page), content_type="application/msgpack")
-
-
-def page_limit(request: web.Request) -> int:
-    """The query's `limit`, bounded. Raises BadRequest."""
-    return max(1, min(query_number(request, "limit", MAX_PAGE), MAX_PAGE))
-
-
-def next_after(after: int, limit: int, count: int) -> str:
-    """Where the following page begins; empty where this one was not full."""
-    return str(after + count) if count == limit else ""

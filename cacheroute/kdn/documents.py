@@ -1,36 +1,45 @@
 """Knowledge in and out of one KDN: parse, cut, embed, register; and what knowledge's own errors are over HTTP."""
 
-from collections.abc import Generator, Iterable
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 
 from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.errors import BadRequest, NotFound, TooLarge, UpstreamFailed
 from cacheroute.kdn.worker import Worker
-from cacheroute.wire.documents import AddDocument, AddedDocument, BlockInfo, DocumentInfo, SearchBlocks
+from cacheroute.wire.control import InstanceRecord
+from cacheroute.wire.documents import AddDocument, AddedDocument, NearDuplicate, SearchBlocks
 from knowledge import errors
 from knowledge.changes import Changes, Cursor
 from knowledge.cut import Budget, draft
 from knowledge.document import Block, Draft, document_id
 from knowledge.embedding import Vectors
-from knowledge.library import Deletion, Library, Registration, Stats
+from knowledge.library import Deletion, Library, Stats
 from knowledge.match import Gate, Limits, Matches
 from knowledge.parse import compose
-from knowledge.records import Record
+from knowledge.records import BlockPlace, DocumentPlace, Record
+from knowledge.registration import Registration, unchanged
 from knowledge.search import search
 
 MAX_NAMED = 20
 """Collections that a message lists."""
 
 
+ROOM_TOKENS = 512
+"""What a prompt needs besides its knowledge: the question, the template, the answer."""
+MAX_PASSAGES = 16_384
+"""Of one document: with their vectors they fit one line of an export."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document cut and embedded. `vectors` is None where it stands here already; `notes` are for its sender."""
+    """A document cut and embedded, and how long each took. `vectors` is None where it stands here already."""
 
     cut: Draft
     vectors: Vectors | None
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    parts_ms: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 class Documents:
@@ -48,30 +57,58 @@ class Documents:
 
         Raises BadRequest, TooLarge for the document; Unavailable, Overloaded where the embedder cannot help.
         """
+        began = time.perf_counter()
         with _named():
             cut, notes = await self._worker.run(_cut, document, self._budget)
-            if await self._worker.run(self._library.is_current, cut):
-                return Prepared(cut, None, notes)
-            vectors = await self._embedder.embed([passage.embedded for passage in cut.passages], "passage")
-            return Prepared(cut, vectors, notes)
+        if len(cut.passages) > MAX_PASSAGES:
+            raise TooLarge(
+                f"{document.source} has {len(cut.passages):,} paragraphs, more than the {MAX_PASSAGES:,} of one "
+                "document: register it in parts"
+            )
+        cut_ms = _ms_since(began)
+        began = time.perf_counter()
+        vectors = None if await self.is_current(cut) else await self.embed(cut)
+        return Prepared(cut, vectors, notes, {"cut": cut_ms, "embed": _ms_since(began)})
 
-    async def register(self, prepared: Prepared) -> tuple[AddedDocument, Registration]:
+    async def is_current(self, cut: Draft) -> bool:
+        """Whether it stands here just so."""
+        return await self._worker.run(self._library.is_current, cut)
+
+    async def embed(self, cut: Draft, most: int | None = None) -> Vectors:
+        """The vectors of its passages, or of the first few. Raises Unavailable, Overloaded, UpstreamFailed."""
+        return await self._embedder.embed([passage.embedded for passage in cut.passages[:most]], "passage")
+
+    async def register(
+        self, prepared: Prepared, instances: Iterable[InstanceRecord] = ()
+    ) -> tuple[AddedDocument, Registration]:
         """Takes a document in, in place of what had its source before. Raises UpstreamFailed for unusable vectors."""
+        began = time.perf_counter()
         cut = prepared.cut
         if prepared.vectors is None:
-            registered = _unchanged(cut)
+            registered = unchanged(cut)
         else:
             with _named():
                 registered = await self._worker.run(self._library.register, cut, prepared.vectors)
-        await self._count()
+            await self._count()
         added = AddedDocument(
             source=cut.document.source,
             title=cut.document.title,
-            status="added" if registered.status == "created" else registered.status,
+            status=registered.status,
             kids=tuple(block.kid for block in cut.blocks),
             added=registered.added,
             removed=registered.removed,
-            notes=prepared.notes,
+            near_duplicates=tuple(
+                NearDuplicate(
+                    kid=near.kid,
+                    other_kid=near.other_kid,
+                    other_source=near.other_source,
+                    other_collection=near.other_collection,
+                    similarity=near.similarity,
+                )
+                for near in registered.near_duplicates
+            ),
+            notes=(*prepared.notes, *unfit(cut.blocks, instances)),
+            parts_ms={**prepared.parts_ms, "store": _ms_since(began)},
         )
         return added, registered
 
@@ -83,15 +120,17 @@ class Documents:
         await self._count()
         return collection, deletion
 
-    async def records(self, source: str | None, collection: str | None, limit: int, offset: int) -> tuple[Record, ...]:
-        """A page of the documents, or of those of a source or a collection."""
-        return await self._worker.run(self._library.list, _only(collection), limit, offset, source)
+    async def records(
+        self, source: str | None, collection: str | None, after: DocumentPlace | None, limit: int
+    ) -> tuple[Record, ...]:
+        """The documents, or those of a source or a collection, that come after a place."""
+        return await self._worker.run(self._library.list, _only(collection), source, after, limit)
 
     async def blocks(
-        self, source: str | None, collection: str | None, kid: str, limit: int, offset: int
+        self, source: str | None, collection: str | None, kid: str, after: BlockPlace | None, limit: int
     ) -> tuple[Block, ...]:
-        """A page of the blocks, or of those of a source, a collection, or with kids that begin so."""
-        return await self._worker.run(self._library.page, _only(collection), source, kid, limit, offset)
+        """The blocks, or those of a source, a collection, or with kids that begin so, that come after a place."""
+        return await self._worker.run(self._library.page, _only(collection), source, kid, after, limit)
 
     async def block(self, kid: str) -> Block:
         """Raises NotFound."""
@@ -121,7 +160,7 @@ class Documents:
 
     async def _collection_of(self, source: str, collection: str | None) -> str:
         """Where a source is. Raises NotFound; BadRequest where that would be a guess."""
-        collections = [record.collection for record in await self.records(source, collection, MAX_NAMED, 0)]
+        collections = [record.collection for record in await self.records(source, collection, None, MAX_NAMED)]
         if not collections:
             within = f" in collection {collection!r}" if collection else ""
             raise NotFound(f"there is no document with source {source!r}{within}")
@@ -130,34 +169,15 @@ class Documents:
         return collections[0]
 
 
-def document_info(record: Record) -> DocumentInfo:
-    registered = datetime.fromtimestamp(record.registered_ms / 1000, UTC)
-    return DocumentInfo(
-        document_id=record.document_id,
-        source=record.source,
-        title=record.title,
-        version=record.version,
-        collection=record.collection,
-        tags=record.tags,
-        revision=record.revision,
-        registered_at=registered.isoformat(timespec="milliseconds"),
-        blocks=record.blocks,
-        tokens=record.tokens,
-    )
-
-
-def block_info(block: Block, artifacts: Iterable[str], *, with_text: bool = False) -> BlockInfo:
-    return BlockInfo(
-        kid=block.kid,
-        source=block.source,
-        title=block.title,
-        ordinal=block.ordinal,
-        chars=len(block.text),
-        collection=block.collection,
-        tokens=block.tokens,
-        version=block.version,
-        artifacts=tuple(artifacts),
-        text=block.text if with_text else None,
+def unfit(blocks: Sequence[Block], instances: Iterable[InstanceRecord]) -> tuple[str, ...]:
+    """Which engines cannot hold the largest block, and what to do; nothing where all can. Pure."""
+    largest = max(block.tokens for block in blocks)
+    too_short = [each for each in instances if each.engine.max_model_len < largest + ROOM_TOKENS]
+    return tuple(
+        f"{instance.name} reads {instance.engine.max_model_len} tokens, too few for the largest block here (about "
+        f"{largest}, and {ROOM_TOKENS} for the rest of a prompt): set this KDN's block_tokens to "
+        f"{max(1, instance.engine.max_model_len - ROOM_TOKENS)} or less and register the document again"
+        for instance in too_short[:MAX_NAMED]
     )
 
 
@@ -179,9 +199,8 @@ def _only(collection: str | None) -> frozenset[str] | None:
     return None if collection is None else frozenset([collection])
 
 
-def _unchanged(cut: Draft) -> Registration:
-    kids = tuple(block.kid for block in cut.blocks)
-    return Registration(cut.document.id, "unchanged", (), (), kids, ())
+def _ms_since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 1)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.wire.embedding import Kind
 from knowledge.cut import draft
 from knowledge.embedding import DIMENSIONS, Vectors
-from knowledge.library import Library, Registration
+from knowledge.library import Library
 from knowledge.parse import compose
+from knowledge.registration import Registration
 
 
 class HashEmbedder:

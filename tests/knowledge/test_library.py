@@ -35,7 +35,7 @@ def test_the_same_registration_again_changes_nothing(library: Library) -> None:
     first = register(library, "a.md", "alpha\r\nbeta")
     before = library.stats()
     again = register(library, "a.md", "alpha\nbeta\n")
-    assert (first.status, again.status) == ("created", "unchanged")
+    assert (first.status, again.status) == ("added", "unchanged")
     assert again.unchanged == first.added
     assert library.stats() == before
     cut = draft(compose("alpha\nbeta", source="a.md").document)
@@ -131,7 +131,8 @@ def test_vectors_that_do_not_fit_the_passages_are_refused_and_nothing_is_kept(li
 def test_the_list_comes_in_pages(library: Library) -> None:
     for number in range(5):
         register(library, f"{number}", f"text {number}")
-    pages = [library.list(limit=2, offset=offset) for offset in (0, 2, 4, 6)]
+    places = (None, ("default", "1"), ("default", "3"), ("default", "4"))
+    pages = [library.list(after=place, limit=2) for place in places]
     assert [[record.source for record in page] for page in pages] == [["0", "1"], ["2", "3"], ["4"], []]
 
 

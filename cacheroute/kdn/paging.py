@@ -1,0 +1,48 @@
+"""A listing a page at a time, by key: `next` names the last item's place, so what changes meanwhile moves no page.
+
+To a client a cursor is opaque. Knows no listing: whoever has one says what a place in it is.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from cacheroute.errors import BadRequest
+from cacheroute.incoming import query_number
+from cacheroute.wire.page import MAX_PAGE
+
+Item = TypeVar("Item")
+Place = TypeVar("Place")
+
+
+def page_limit(request: web.Request) -> int:
+    """The query's `limit`, bounded. Raises BadRequest."""
+    return max(1, min(query_number(request, "limit", MAX_PAGE), MAX_PAGE))
+
+
+def page_after(request: web.Request, kind: type[Place]) -> Place | None:
+    """The place that the query's `after` names, or None: the beginning. Raises BadRequest."""
+    cursor = request.query.get("after")
+    if not cursor:
+        return None
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        return msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=kind)
+    except (UnicodeError, binascii.Error, msgspec.DecodeError) as error:
+        raise BadRequest(
+            f"after must be the `next` of a page of {request.path}, not {cursor[:40]!r}", param="after"
+        ) from error
+
+
+def cut_page(
+    found: Sequence[Item], limit: int, place: Callable[[Item], tuple[str | int, ...]]
+) -> tuple[Sequence[Item], str]:
+    """The page, and its `next`, out of up to `limit` + 1 items: the one too many says that more follows."""
+    if len(found) <= limit:
+        return found, ""
+    cursor = msgspec.json.encode(place(found[limit - 1]))
+    return found[:limit], base64.urlsafe_b64encode(cursor).rstrip(b"=").decode()
