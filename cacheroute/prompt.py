@@ -1,11 +1,12 @@
 """The prompt head: where knowledge stands in a prompt, the same for text and for KV.
 
 Knowledge comes first, in canonical order, each block followed by a blank line, then the caller's system text,
-all in one system message; then the conversation. So the tokens of the knowledge do not depend on the caller,
-answers do not depend on the mode, and text traffic warms the cache that KV traffic uses. Pure.
+all in one system message; then the conversation, where knowledge found for a later turn stands before that turn's
+text. So the tokens of the head do not depend on the caller, answers do not depend on the mode, text traffic warms
+the cache that KV traffic uses, and each prompt of a conversation begins as the last one did. Pure.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cacheroute.errors import BadRequest
@@ -26,19 +27,32 @@ def head_text(texts: Sequence[str]) -> str:
 def inject_chat(messages: Sequence[Any], texts: Sequence[str]) -> list[Any]:
     """`messages` with the knowledge before the caller's leading system texts, in one system message.
 
-    The leading `system` and `developer` messages become one; a later one keeps its place. Raises BadRequest for
-    messages that are not objects with a role, or a system content that is not text.
+    The leading `system` and `developer` messages become one, up to the first that is not text; that and a later one
+    keep their place. Raises BadRequest for messages that are not objects with a role.
     """
     for number, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise BadRequest(f"messages[{number}] must be an object with a role", param="messages")
     if not texts:
         return list(messages)
-    lead = 0
-    while lead < len(messages) and messages[lead]["role"] in SYSTEM_ROLES:
-        lead += 1
-    system = SEPARATOR.join(_text_of(message.get("content")) for message in messages[:lead])
-    return [{"role": "system", "content": head_text(texts) + system}, *messages[lead:]]
+    system: list[str] = []
+    for message in messages:
+        text = _text_of(message.get("content")) if message["role"] in SYSTEM_ROLES else None
+        if text is None:
+            break
+        system.append(text)
+    return [{"role": "system", "content": head_text(texts) + SEPARATOR.join(system)}, *messages[len(system) :]]
+
+
+def inject_turn(message: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+    """A user message of a later turn with the knowledge that was found for it before its own text.
+
+    Inside the message, since many templates know no system message but the first. Other parts (pictures) stay.
+    """
+    content = message.get("content")
+    if isinstance(content, list):
+        return {**message, "content": [{"type": "text", "text": head_text(texts)}, *content]}
+    return {**message, "content": head_text(texts) + (content if isinstance(content, str) else "")}
 
 
 def inject_completion(prompt: Any, texts: Sequence[str]) -> Any:
@@ -69,13 +83,12 @@ def common_head(renderings: Sequence[Sequence[int]], chunk_tokens: int) -> tuple
     return tuple(renderings[0][: shared - shared % chunk_tokens])
 
 
-def _text_of(content: Any) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
+def _text_of(content: Any) -> str | None:
+    """None: it is not text."""
+    if content is None or isinstance(content, str):
+        return content or ""
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         if len(parts) == len(content) and all(isinstance(text, str) for text in parts):
             return "".join(str(text) for text in parts)
-    raise BadRequest("a system message's content must be text", param="messages")
+    return None

@@ -1,10 +1,9 @@
 """One request through the pool: prepare (compose, find KV, decide text or KV), wait for an instance, pass on.
 
-An instance that is gone or full is passed over for the next one; a prompt that proves too long loses its least
-relevant knowledge and goes again. Both only as long as the caller has seen nothing.
+An instance that is gone or full is passed over for the next one; a prompt that proves too long loses knowledge
+and goes again. Both only as long as the caller has seen nothing.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
@@ -15,7 +14,7 @@ from cacheroute import sanitise
 from cacheroute.errors import NotFound, Unavailable
 from cacheroute.hop import HOP_HEADER, decode_hop, encode_hop
 from cacheroute.proxy.artifacts import find_artifact
-from cacheroute.proxy.compose import compose, in_canonical_order
+from cacheroute.proxy.compose import Placed, compose, in_canonical_order
 from cacheroute.proxy.config import ProxyConfig
 from cacheroute.proxy.injection import choose
 from cacheroute.proxy.policy import STRATEGIES
@@ -25,7 +24,7 @@ from cacheroute.service import REQUEST_ID_HEADER
 from cacheroute.telemetry import Stopwatch
 from cacheroute.wire.control import Grant, InstanceRecord
 from cacheroute.wire.decision import Decision, HopReport, InjectionDecision
-from cacheroute.wire.serve import SERVE_PATH, InstanceRequest, Knowledge, KvPlan, ProxyRequest
+from cacheroute.wire.serve import SERVE_PATH, InstanceRequest, KvPlan, ProxyRequest
 
 
 class Server:
@@ -45,19 +44,19 @@ class Server:
     async def serve(self, request: web.Request, asked: ProxyRequest, grant: Grant | None) -> web.StreamResponse:
         """The answer. Raises what the caller should be told."""
         watch = Stopwatch()
-        knowledge = list(asked.knowledge)
+        knowledge = Placed.of(asked)
         kdn_url = (grant.kdns if grant else {}).get(asked.kdn or "")
         while True:
             answer = await self._over_instances(request, asked, knowledge, kdn_url, watch)
             if answer is not None:
                 return answer
-            knowledge.pop()  # it did not fit: the least relevant goes
+            knowledge = knowledge.shorter()
 
     async def _over_instances(
         self,
         request: web.Request,
         asked: ProxyRequest,
-        knowledge: Sequence[Knowledge],
+        knowledge: Placed,
         kdn_url: str | None,
         watch: Stopwatch,
     ) -> web.StreamResponse | None:
@@ -94,16 +93,16 @@ class Server:
         return [(decision, serving[decision.target]) for decision in decisions]
 
     async def _prepare(
-        self, asked: ProxyRequest, knowledge: Sequence[Knowledge], instance: InstanceRecord, kdn_url: str | None
+        self, asked: ProxyRequest, knowledge: Placed, instance: InstanceRecord, kdn_url: str | None
     ) -> tuple[InstanceRequest, InjectionDecision]:
-        ordered = in_canonical_order(knowledge)
-        body = compose(asked.endpoint, bytes(asked.body), ordered)
+        ordered = in_canonical_order(knowledge.head)
+        body = compose(asked.endpoint, bytes(asked.body), ordered, knowledge.turns)
         wanted = asked.injection if asked.injection != "auto" else self._settings.injection
         found = None
         if ordered and wanted != "text":
             kids = [item.kid for item in ordered]
             found = await find_artifact(self._session, kdn_url, self._token, instance, kids, asked.endpoint)
-        injection = choose(wanted, len(ordered), found, self._settings.kv_threshold_tokens)
+        injection = _whole(choose(wanted, len(ordered), found, self._settings.kv_threshold_tokens), knowledge)
         plan = None
         if injection.mode == "kv" and found is not None and found.artifact is not None:
             artifact = found.artifact
@@ -126,7 +125,7 @@ class Server:
         ready: InstanceRequest,
         routing: Decision,
         injection: InjectionDecision,
-        knowledge: Sequence[Knowledge],
+        knowledge: Placed,
         watch: Stopwatch,
         last: bool,
     ) -> web.StreamResponse:
@@ -165,7 +164,7 @@ class Server:
                 "X-CacheRoute-Instance": routing.target,
                 "X-CacheRoute-Injection": injection.mode,
                 "X-CacheRoute-Reason": sanitise.for_header(injection.reason),
-                "X-CacheRoute-Knowledge": ",".join(item.kid for item in knowledge),
+                "X-CacheRoute-Knowledge": ",".join(knowledge.kids),
             }
             return await relay(request, answer, headers, read=refusal)
 
@@ -180,6 +179,16 @@ class _Model(msgspec.Struct):
 
 def _is_too_long(body: bytes) -> bool:
     return b"context_length_exceeded" in body or b"maximum context length" in body
+
+
+def _whole(head: InjectionDecision, knowledge: Placed) -> InjectionDecision:
+    """The decision for the head, told of the whole prompt: what stands further back goes as text in any case."""
+    if head.mode == "none" and knowledge.turns:
+        head = msgspec.structs.replace(head, mode="text", reason="text: knowledge of later turns only")
+    if knowledge.left_out:
+        left_out = ", ".join(kid[:12] for kid in knowledge.left_out)
+        head = msgspec.structs.replace(head, reason=f"{head.reason}; left out, for the prompt was too long: {left_out}")
+    return head
 
 
 def _what_happened(decided: InjectionDecision, below: tuple[HopReport, ...]) -> InjectionDecision:

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from cacheroute.errors import BadRequest
+from cacheroute.scheduler.turns import Turn, turns_of
 from cacheroute.wire.serve import Endpoint, InjectionType
 
 _INJECTION: dict[str, InjectionType] = {
@@ -27,6 +28,8 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     model: str
     query: str
     """What to look knowledge up for: the last user turn, or the raw prompt; empty where there is no text."""
+    turns: tuple[Turn, ...] = ()
+    """A chat's turns, first to last; a raw completion has none."""
     body: msgspec.Raw
     """The caller's body without the options below."""
     rag: bool
@@ -50,11 +53,13 @@ def parse(endpoint: Endpoint, raw: bytes) -> ClientRequest:
     model = fields.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequest("model is required", param="model")
-    query = _last_user_text(fields.get("messages")) if endpoint == "chat" else _prompt_text(fields.get("prompt"))
+    turns = _turns(fields.get("messages")) if endpoint == "chat" else ()
+    query = (turns[-1].text if turns else "") if endpoint == "chat" else _prompt_text(fields.get("prompt"))
     return ClientRequest(
         endpoint=endpoint,
         model=model,
         query=query,
+        turns=turns,
         body=msgspec.Raw(msgspec.json.encode(fields)),
         rag=rag,
         injection=injection,
@@ -85,13 +90,10 @@ def _knowledge_ids(value: Any) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(str(kid) for kid in kids))
 
 
-def _last_user_text(messages: Any) -> str:
+def _turns(messages: Any) -> tuple[Turn, ...]:
     if not isinstance(messages, list) or not messages:
         raise BadRequest("messages must be a list that is not empty", param="messages")
-    for message in reversed(messages):
-        if isinstance(message, dict) and message.get("role") == "user":
-            return _text(message.get("content"))
-    return ""
+    return turns_of(messages)
 
 
 def _prompt_text(prompt: Any) -> str:
@@ -104,12 +106,3 @@ def _prompt_text(prompt: Any) -> str:
             return ""
         case _:
             raise BadRequest("prompt is required", param="prompt")
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        return " ".join(part for part in parts if isinstance(part, str))
-    return ""

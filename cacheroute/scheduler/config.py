@@ -21,4 +21,7 @@ class SchedulerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     retrieval_top_k: Positive = 1
     """Blocks put before a question. KV of a set exists only for a prefix of it, so more blocks are dearer."""
     knowledge_token_budget: Positive = 4096
+    conversation_ttl_s: Seconds = 3600.0
+    """How long it is remembered which knowledge a conversation has; then it is found again for its first question."""
+    max_conversations: Positive = 10_000
     trace_ring: Positive = 1000

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from cacheroute.scheduler.body import ClientRequest
+from cacheroute.scheduler.retrieval import Retrieved
 from cacheroute.scheduler.traces import AnswerTail
 from cacheroute.telemetry import Stopwatch
 from cacheroute.wire.decision import Decision, HopReport, RequestTrace
@@ -16,7 +17,8 @@ class Draft:
     def __init__(self, request_id: str, asked: ClientRequest) -> None:
         self.request_id = request_id
         self.watch = Stopwatch()
-        self.retrieval = ""
+        self.retrieved = Retrieved(knowledge=(), reason="")
+        self.conversation = ""
         self.status = UNDER_WAY
         self.tail = AnswerTail()
         self.error = self.pool = ""
@@ -35,9 +37,13 @@ class Draft:
         self.status = self.status or 500  # nothing said what happened: a mistake of ours
         self._total_ms = round(self.watch.elapsed_ms, 3)
 
+    @property
+    def knowledge(self) -> tuple[str, ...]:
+        """The kids in the prompt, in its order, as the pool says."""
+        return tuple(kid for kid in self.shown.get("X-CacheRoute-Knowledge", "").split(",") if kid)
+
     def trace(self) -> RequestTrace:
         scheduler = HopReport(hop="scheduler", parts_ms=self.watch.parts_ms, decision=self.decision)
-        used = self.shown.get("X-CacheRoute-Knowledge", "")
         return RequestTrace(
             request_id=self.request_id,
             endpoint=self._endpoint,
@@ -45,8 +51,9 @@ class Draft:
             started_at=self._started_at,
             status=self.status,
             error=self.error,
-            knowledge=tuple(kid for kid in used.split(",") if kid),
-            retrieval=self.retrieval,
+            knowledge=self.knowledge,
+            retrieval=self.retrieved.reason,
+            conversation=self.conversation,
             pool=self.pool,
             instance=self.shown.get("X-CacheRoute-Instance", ""),
             injection=self.shown.get("X-CacheRoute-Injection", ""),

@@ -15,6 +15,7 @@ from cacheroute.scheduler.access import Caller
 from cacheroute.scheduler.body import ClientRequest
 from cacheroute.scheduler.config import SchedulerConfig
 from cacheroute.scheduler.draft import Draft
+from cacheroute.scheduler.placing import Placed, Placer
 from cacheroute.scheduler.policy import STRATEGIES, choose_kdn
 from cacheroute.scheduler.registry import Registry
 from cacheroute.scheduler.retrieval import Retriever
@@ -22,10 +23,12 @@ from cacheroute.scheduler.traces import TraceRing, flatten
 from cacheroute.service import REQUEST_ID, REQUEST_ID_HEADER
 from cacheroute.wire.control import ProxyRecord
 from cacheroute.wire.decision import Decision
-from cacheroute.wire.serve import SERVE_PATH, Knowledge, ProxyRequest
+from cacheroute.wire.serve import SERVE_PATH, ProxyRequest
 from knowledge.replica import Replica
 
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
+SESSION_HEADER = "X-Session-ID"
+"""By which a client names its conversation; without it, one is known by its beginning."""
 CLIENT_CLOSED = 499
 """The status kept of a request whose client left before its answer was whole."""
 SHOWN_HEADERS = ("X-CacheRoute-Instance", "X-CacheRoute-Injection", "X-CacheRoute-Reason", "X-CacheRoute-Knowledge")
@@ -48,7 +51,7 @@ class Server:
         self.routed: dict[str, int] = {}
         self._settings = settings
         self._registry = registry
-        self._retriever = retriever
+        self._placer = Placer(settings, retriever, replica)
         self._replica = replica
         self._traces = traces
         self._session = session
@@ -86,9 +89,10 @@ class Server:
         deadline_ms = self._deadline_ms(request)
         pools = self.pools(asked.model)
         with trace.watch.part("retrieve"):
-            retrieved = await self._retriever.knowledge_for(asked, caller)
-        trace.retrieval = retrieved.reason
-        kdn = await self._kdn(retrieved.knowledge)
+            session = request.headers.get(SESSION_HEADER, "")
+            placed = await self._placer.place(asked, caller, session, deadline_ms / 1000)
+        trace.conversation, trace.retrieved = placed.conversation, placed.retrieved
+        kdn = await self._kdn(placed)
         self._turn += 1
         decisions = STRATEGIES[self._settings.strategy](pools, self._turn)
         failure: Unavailable | None = None
@@ -100,14 +104,16 @@ class Server:
                 request_id=trace.request_id,
                 endpoint=asked.endpoint,
                 body=asked.body,
-                knowledge=retrieved.knowledge,
+                knowledge=placed.head,
+                turns=placed.turns,
                 injection=asked.injection,
                 kdn=kdn.target if kdn else None,
                 deadline_ms=deadline_ms - trace.watch.elapsed_ms,
                 client=caller.name,
             )
             try:
-                return await self._forward(request, pool, decision, envelope, trace, decision is decisions[-1])
+                last = decision is decisions[-1]
+                return await self._forward(request, asked, placed, pool, decision, envelope, trace, last)
             except Unavailable as error:
                 failure = failure or error
         raise failure or Unavailable("no pool could serve the request")
@@ -115,6 +121,8 @@ class Server:
     async def _forward(
         self,
         request: web.Request,
+        asked: ClientRequest,
+        placed: Placed,
         pool: ProxyRecord,
         decision: Decision,
         envelope: ProxyRequest,
@@ -141,6 +149,8 @@ class Server:
             self.routed[pool.name] = self.routed.get(pool.name, 0) + 1
             shown = {name: answer.headers[name] for name in SHOWN_HEADERS if name in answer.headers}
             trace.shown = shown
+            if answer.status == 200:
+                self._placer.keep(asked, placed, trace.knowledge)
             return await relay(
                 request,
                 answer,
@@ -148,7 +158,7 @@ class Server:
                     **shown,
                     REQUEST_ID_HEADER: trace.request_id,
                     "X-CacheRoute-Pool": pool.name,
-                    "X-CacheRoute-Retrieval": sanitise.for_header(trace.retrieval),
+                    "X-CacheRoute-Retrieval": sanitise.for_header(placed.retrieved.reason),
                     "X-Router-Backend": shown.get("X-CacheRoute-Instance", pool.name),
                     "X-Router-Reason": sanitise.for_header(decision.reason),
                 },
@@ -156,10 +166,11 @@ class Server:
                 on_chunk=trace.tail.see,
             )
 
-    async def _kdn(self, knowledge: tuple[Knowledge, ...]) -> Decision | None:
-        if not knowledge:
+    async def _kdn(self, placed: Placed) -> Decision | None:
+        """Who can give KV of the head; what stands further back goes as text."""
+        if not placed.head:
             return None
-        held = await asyncio.to_thread(self._replica.holders, [item.kid for item in knowledge])
+        held = await asyncio.to_thread(self._replica.holders, placed.placement.head)
         return choose_kdn(self._registry.kdns.alive(), frozenset.intersection(*held.values()), self._turn)
 
     def pools(self, model: str) -> list[ProxyRecord]:

@@ -39,11 +39,40 @@ def test_a_message_that_is_none_is_named(message):
         prompt.inject_chat([USER, message], [])
 
 
-def test_a_picture_in_a_system_message_is_refused_only_where_knowledge_must_join_it():
-    picture = {"role": "system", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}
+PICTURE = {"type": "image_url", "image_url": {"url": "x"}}
+
+
+def test_a_system_message_that_is_not_text_stands_behind_the_knowledge():
+    picture = {"role": "system", "content": [PICTURE]}
     assert prompt.inject_chat([picture], []) == [picture]
-    with pytest.raises(BadRequest):
-        prompt.inject_chat([picture], ["K"])
+    assert prompt.inject_chat([picture, USER], ["K"]) == [{"role": "system", "content": "K\n\n"}, picture, USER]
+    brief = {"role": "system", "content": "Be brief."}
+    assert prompt.inject_chat([brief, picture], ["K"]) == [{"role": "system", "content": "K\n\nBe brief."}, picture]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [[], [{"role": "assistant", "content": "Hello"}, USER], [USER, {"role": "assistant", "content": "Sure,"}]],
+)
+def test_whatever_a_conversation_begins_and_ends_with_the_head_stands_first(messages):
+    assert prompt.inject_chat(messages, ["K"]) == [{"role": "system", "content": "K\n\n"}, *messages]
+
+
+def test_a_system_message_alone_gets_its_head():
+    assert prompt.inject_chat([{"role": "system", "content": None}], ["K"]) == [{"role": "system", "content": "K\n\n"}]
+
+
+def test_knowledge_of_a_later_turn_stands_before_its_text():
+    assert prompt.inject_turn({**USER, "name": "n"}, ["A", "B"]) == {
+        "role": "user",
+        "content": "A\n\nB\n\nwhy?",
+        "name": "n",
+    }
+    parts = [PICTURE, {"type": "text", "text": "why?"}]
+    assert prompt.inject_turn({"role": "user", "content": parts}, ["A"]) == {
+        "role": "user",
+        "content": [{"type": "text", "text": "A\n\n"}, *parts],
+    }
 
 
 def test_a_raw_prompt_has_the_same_head():
