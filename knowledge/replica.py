@@ -1,7 +1,9 @@
 """The union of several libraries, as one process's own copy: searched like one, and it knows who holds what.
 
-Fed with pages of each origin's changes; one origin's loss takes away only what it alone holds. Synchronous, safe to
-call from several threads. Knows no network: whoever fetches the pages names the origin.
+Fed with pages of each origin's changes. Where origins have a document in different versions the newest is what is
+there; one origin's loss takes away only what it alone holds, or brings back the version that was the newest before.
+A deletion at one of them takes older versions away from all. Synchronous, safe to call from several threads. Knows no
+network: whoever fetches the pages names the origin.
 """
 
 from __future__ import annotations
@@ -10,18 +12,22 @@ import json
 from collections.abc import Iterable, Set
 from pathlib import Path
 
-from knowledge.changes import Change, Changes, Cursor, Entry
+from knowledge import history
+from knowledge.changes import Changes, Cursor, sound
 from knowledge.document import Block
-from knowledge.embedding import checked
 from knowledge.errors import OutOfStep
+from knowledge.holdings import Holdings
 from knowledge.schema import REPLICA
-from knowledge.shelf import Shelf, ShelfWriter, entry_digest, vectors_of
+from knowledge.shelf import Shelf, ShelfWriter
+
+_LAST_GENERATION = 2**62
 
 
 class Replica:
     """The copy in the SQLite file at `path`, which may be thrown away: it fills again from the origins.
 
-    An entry that several origins have in the same form is stored once. Raises CatalogueError.
+    An entry that several origins have in the same form is stored once. What an origin has of a document counts once
+    it is whole. Raises CatalogueError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,10 +43,11 @@ class Replica:
             return Cursor(row["epoch"], row["seq"]) if row else None
 
     def origins(self) -> dict[str, int]:
-        """Every origin that was heard of, and how many blocks it holds."""
+        """Every origin that was heard of, and how many blocks it holds, in whatever version."""
         with self.shelf.read() as connection:
             rows = connection.execute(
-                """SELECT origin, (SELECT count(*) FROM holders WHERE holders.origin = cursors.origin) AS blocks
+                """SELECT origin, (SELECT count(DISTINCT entry) FROM holders JOIN versions ON versions.id = version
+                    WHERE versions.origin = cursors.origin) AS blocks
                 FROM cursors ORDER BY origin"""
             )
             return {row["origin"]: row["blocks"] for row in rows}
@@ -49,39 +56,46 @@ class Replica:
         """Takes in a page that follows the last one from `origin`, or starts anew (`changes.start` 0).
 
         Starting anew does not blink: what the origin held stays until the last page, and then only what was
-        not heard of again goes. Raises OutOfStep (ask from `cursor(origin)`), EmbeddingError.
+        not heard of again goes. Raises OutOfStep (ask from `cursor(origin)`), BrokenPage, EmbeddingError: then the
+        copy is as it was.
         """
+        sound(changes)
         with self.shelf.write() as writer:
             generation = self._generation(writer, changes, origin)
-            loose: set[int] = set()
+            holdings = Holdings(writer)
             for change in changes.items:
-                loose |= _apply_one(writer, change, origin, generation)
+                holdings.take(change, origin, generation)
             if not changes.more:
-                loose |= _let_go(writer, "origin = ? AND generation < ?", (origin, generation))
+                holdings.let_go(origin, generation)
+                history.prune(writer.connection)
             writer.connection.execute(
                 "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)",
                 (origin, changes.epoch, changes.next, generation),
             )
-            dropped = _drop_unheld(writer, loose)
+            dropped = holdings.settle()
         if dropped:
             self.shelf.scrub()
 
     def forget(self, origin: str) -> None:
-        """Drops an origin and what it alone holds."""
+        """Drops an origin and what it alone holds. What was deleted there stays deleted."""
         with self.shelf.write() as writer:
-            loose = _let_go(writer, "origin = ?", (origin,))
+            holdings = Holdings(writer)
+            holdings.let_go(origin, _LAST_GENERATION)
             writer.connection.execute("DELETE FROM cursors WHERE origin = ?", (origin,))
-            _drop_unheld(writer, loose)
-        self.shelf.scrub()
+            dropped = holdings.settle()
+        if dropped:
+            self.shelf.scrub()
 
     def holders(self, kids: Iterable[str]) -> dict[str, frozenset[str]]:
-        """Which origins hold each kid; an empty set where none does."""
+        """Which origins hold each kid that is here, in this version of its document or another: a kid is its text."""
         wanted = list(kids)
         held: dict[str, set[str]] = {kid: set() for kid in wanted}
         with self.shelf.read() as connection:
             rows = connection.execute(
-                """SELECT DISTINCT kid, origin FROM blocks JOIN holders ON holders.block = blocks.id
-                WHERE kid IN (SELECT value FROM json_each(?))""",
+                """SELECT DISTINCT kid, origin FROM entries
+                JOIN holders ON holders.entry = entries.id JOIN versions ON versions.id = version
+                WHERE kid IN (SELECT value FROM json_each(?))
+                AND EXISTS (SELECT 1 FROM blocks WHERE blocks.kid = entries.kid)""",
                 (json.dumps(wanted),),
             )
             for row in rows:
@@ -100,38 +114,3 @@ class Replica:
             at = f"{row['epoch']}:{row['seq']}" if row else "the start"
             raise OutOfStep(f"{origin}: changes from {changes.epoch}:{changes.start} do not follow {at}")
         return row["generation"]
-
-
-def _apply_one(writer: ShelfWriter, change: Change, origin: str, generation: int) -> set[int]:
-    """Returns the rows that the origin has let go: another form of the entry, or the entry itself."""
-    row = None if change.entry is None else _hold(writer, change.entry, origin, generation)
-    return _let_go(
-        writer,
-        "origin = ? AND block IS NOT ? AND block IN (SELECT id FROM blocks WHERE document_id = ? AND kid = ?)",
-        (origin, row, change.document_id, change.kid),
-    )
-
-
-def _hold(writer: ShelfWriter, entry: Entry, origin: str, generation: int) -> int:
-    found = writer.connection.execute("SELECT id FROM blocks WHERE entry = ?", (entry_digest(entry.block),)).fetchone()
-    row = found["id"] if found else _put(writer, entry)
-    writer.connection.execute(
-        "INSERT OR REPLACE INTO holders VALUES (?, ?, ?, ?)", (row, origin, generation, entry.registered_ms)
-    )
-    return row
-
-
-def _put(writer: ShelfWriter, entry: Entry) -> int:
-    return writer.put(entry.block, entry.passages, checked(vectors_of(entry.vectors), len(entry.passages)))
-
-
-def _let_go(writer: ShelfWriter, which: str, parameters: tuple[object, ...]) -> set[int]:
-    rows = writer.connection.execute(f"DELETE FROM holders WHERE {which} RETURNING block", parameters).fetchall()
-    return {row["block"] for row in rows}
-
-
-def _drop_unheld(writer: ShelfWriter, rows: Iterable[int]) -> bool:
-    held = "SELECT EXISTS (SELECT 1 FROM holders WHERE block = ?)"
-    unheld = [row for row in rows if not writer.connection.execute(held, (row,)).fetchone()[0]]
-    writer.drop(unheld)
-    return bool(unheld)

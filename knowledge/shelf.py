@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from knowledge.changes import Entry
+from knowledge.changes import Entry, Stamp
 from knowledge.database import Database
 from knowledge.document import Block, Passage
 from knowledge.embedding import DIMENSIONS, Vectors
@@ -130,8 +130,8 @@ def block_of(row: sqlite3.Row) -> Block:
     )
 
 
-def entry_of(connection: sqlite3.Connection, row: sqlite3.Row, registered_ms: int) -> Entry:
-    """A row of `blocks` with its passages, as it travels."""
+def entry_of(connection: sqlite3.Connection, row: sqlite3.Row, stamp: Stamp, n_blocks: int) -> Entry:
+    """A row of `blocks` with its passages, as it travels: of that version of its document, with so many blocks."""
     block = block_of(row)
     passages = connection.execute(
         """SELECT passages.ordinal, vector, title, text
@@ -143,7 +143,9 @@ def entry_of(connection: sqlite3.Connection, row: sqlite3.Row, registered_ms: in
         block=block,
         passages=tuple(Passage(block.kid, found["ordinal"], found["title"], found["text"]) for found in passages),
         vectors=b"".join(found["vector"] for found in passages),
-        registered_ms=registered_ms,
+        registered_ms=stamp.registered_ms,
+        digest=stamp.digest,
+        n_blocks=n_blocks,
     )
 
 
