@@ -20,6 +20,9 @@ MAX_TOMBSTONES = 100_000
 FORGOTTEN_MS = 1
 """`Change.deleted_ms` of a deletion too long ago to be remembered: gone here, and nothing said of others."""
 
+MAX_PAGE_BYTES = 8 * 2**20
+"""Of text and vectors on one page, unless one block alone has more: who reads it holds all of it at a time."""
+
 _MS_A_DAY = 24 * 3600 * 1000
 
 
@@ -89,7 +92,7 @@ def head(connection: sqlite3.Connection) -> int:
 
 
 def page(connection: sqlite3.Connection, epoch: str, since: Cursor | None, limit: int) -> Changes:
-    """At most `limit` changes after the cursor, or from the start where that is of no use here."""
+    """At most `limit` changes after the cursor, fewer if they are large; from the start where that is of no use."""
     newest = head(connection)
     # A cursor past the head comes from a log that was restored from a backup: of no use either.
     usable = since is not None and since.epoch == epoch and since.seq <= newest
@@ -104,10 +107,16 @@ def page(connection: sqlite3.Connection, epoch: str, since: Cursor | None, limit
         LEFT JOIN tombstones ON tombstones.document_id = changes.document_id
         WHERE seq > ? ORDER BY seq LIMIT ?""",
         (start, limit),
-    ).fetchall()
-    items = tuple(_change(connection, row) for row in rows)
+    )
+    items, nbytes = list[Change](), 0
+    for row in rows:
+        change = _change(connection, row)
+        nbytes += _nbytes(change)
+        if items and nbytes > MAX_PAGE_BYTES:
+            break
+        items.append(change)
     end = items[-1].seq if items else start
-    return Changes(epoch, start, end, items, more=end < newest)
+    return Changes(epoch, start, end, tuple(items), more=end < newest)
 
 
 def _change(connection: sqlite3.Connection, row: sqlite3.Row) -> Change:
@@ -116,3 +125,10 @@ def _change(connection: sqlite3.Connection, row: sqlite3.Row) -> Change:
         entry = entry_of(connection, row, Stamp(row["registered_ms"], row["digest"]), row["n_blocks"])
     gone_ms = (row["deleted_ms"] or FORGOTTEN_MS) if row["is_gone"] else 0
     return Change(row["seq"], row["of_document"], row["of_kid"], entry, gone_ms)
+
+
+def _nbytes(change: Change) -> int:
+    if change.entry is None:
+        return 0
+    texts = (change.entry.block.text, *(passage.text for passage in change.entry.passages))
+    return len(change.entry.vectors) + 2 * sum(map(len, texts))

@@ -60,6 +60,11 @@ class Assembly:
     def __init__(self) -> None:
         self._unfinished: dict[str, tuple[Stamp, dict[str, Entry]]] = {}
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that began has come to its end: then one may stop here, and go on from here later."""
+        return not self._unfinished
+
     def feed(self, changes: tuple[Change, ...]) -> Iterator[Version | Deleted]:
         """What these changes complete, in the order of the log."""
         gone: dict[str, tuple[int, list[str]]] = {}

@@ -3,15 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import TypeVar
 
 import aiohttp
-import msgspec
 from aiohttp import web
 
 from cacheroute import tokens
 from cacheroute.address import base_url
+from cacheroute.changes_client import ChangesClient
 from cacheroute.config import Config
 from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.errors import BadRequest, CacheRouteError
@@ -65,7 +65,6 @@ class Scheduler:
         self.metrics = Metrics("scheduler")
         self._requests = self.metrics.counter("requests_total", "Requests by endpoint and status", "endpoint", "status")
         self.metrics.gauge("inflight", "Requests being served").set_function(lambda: self.server.inflight)
-        self._following: set[asyncio.Task[None]] = set()
 
     def data_app(self) -> web.Application:
         # open to clients: `Access` checks their keys, so that a 401 reads like OpenAI's
@@ -106,28 +105,17 @@ class Scheduler:
             )
             limits = Limits(max_blocks=self.settings.retrieval_top_k, max_tokens=self.settings.knowledge_token_budget)
             self.retriever = Retriever(self.replica, client, limits, self._refresh)
-            self.follower = Follower(self.replica, session, self._token)
+            self.follower = Follower(self.replica, ChangesClient(session, self._token))
+            stack.push_async_callback(self.follower.close)
             await self.follower.keep_to(self._config.kdn)
             self.server = Server(
                 self.settings, self.registry, self.retriever, self.replica, self.traces, session, self._token
             )
             yield
-            for task in self._following:
-                task.cancel()
-            for task in list(self._following):
-                with suppress(asyncio.CancelledError):
-                    await task
 
     async def _refresh(self) -> None:
         """Asks every live KDN for what the copy lacks, not waiting for its next renewal."""
-        await asyncio.gather(*(self.follower.follow(_ahead(kdn)) for kdn in self.registry.kdns.alive()))
-
-    def _follow(self, kdn: KdnRecord) -> None:
-        if self.follower.is_following(kdn.name):
-            return  # a KDN that is slow to tell renews faster than it is read: the next renewal asks again
-        task = asyncio.create_task(self.follower.follow(kdn))
-        self._following.add(task)
-        task.add_done_callback(self._following.discard)
+        await self.follower.refresh(self.registry.kdns.alive())
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, "chat")
@@ -161,7 +149,7 @@ class Scheduler:
 
     async def _renew_kdn(self, request: web.Request) -> web.Response:
         record = await self._renewed(request, KdnRecord, self.registry.kdns)
-        self._follow(record)
+        self.follower.renewed(record)
         return json_response(self.registry.grant())
 
     async def _renew_proxy(self, request: web.Request) -> web.Response:
@@ -201,6 +189,7 @@ class Scheduler:
                         "url": kdn.url,
                         "blocks": kdn.blocks,
                         "artifacts": kdn.artifacts,
+                        "load": kdn.load,
                         "copied_blocks": origins.get(kdn.name, 0),
                         "sync_failure": self.follower.failures.get(kdn.name, ""),
                     }
@@ -231,11 +220,6 @@ class Scheduler:
 
     async def _last_requests(self, request: web.Request) -> web.Response:
         return json_response({"requests": self.traces.newest(query_number(request, "limit", 50))})
-
-
-def _ahead(kdn: KdnRecord) -> KdnRecord:
-    """The record as if it had one change more, so that following it asks at least once."""
-    return msgspec.structs.replace(kdn, seq=kdn.seq + 1)
 
 
 def _model(name: str) -> dict[str, object]:

@@ -24,4 +24,6 @@ class SchedulerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     conversation_ttl_s: Seconds = 3600.0
     """How long it is remembered which knowledge a conversation has; then it is found again for its first question."""
     max_conversations: Positive = 10_000
+    kdn_max_waiting: Positive = 32
+    """Injections waiting at a KDN from which on another holder of the same KV is preferred, however busy."""
     trace_ring: Positive = 1000

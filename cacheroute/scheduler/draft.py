@@ -23,6 +23,7 @@ class Draft:
         self.tail = AnswerTail()
         self.error = self.pool = ""
         self.decision: Decision | None = None
+        self.kdn: Decision | None = None
         self.hops: tuple[HopReport, ...] = ()
         self.shown: dict[str, str] = {}
         self._endpoint, self._model = asked.endpoint, asked.model
@@ -43,7 +44,7 @@ class Draft:
         return tuple(kid for kid in self.shown.get("X-CacheRoute-Knowledge", "").split(",") if kid)
 
     def trace(self) -> RequestTrace:
-        scheduler = HopReport(hop="scheduler", parts_ms=self.watch.parts_ms, decision=self.decision)
+        scheduler = HopReport(hop="scheduler", parts_ms=self.watch.parts_ms, decision=self.decision, kdn=self.kdn)
         return RequestTrace(
             request_id=self.request_id,
             endpoint=self._endpoint,

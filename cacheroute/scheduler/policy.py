@@ -19,12 +19,41 @@ def round_robin(pools: Sequence[ProxyRecord], turn: int) -> list[Decision]:
     ]
 
 
-def choose_kdn(kdns: Sequence[KdnRecord], holders: Collection[str], turn: int) -> Decision | None:
-    """In turn among the live KDNs that hold all of the request's knowledge; None where no live one does."""
+def choose_kdn(kdns: Sequence[KdnRecord], holders: Collection[str], turn: int, max_waiting: int) -> Decision | None:
+    """The live KDN that holds all of the request's knowledge and is the least busy; None where no live one does.
+
+    One with `max_waiting` injections waiting or more is chosen only where the others have as many. Equally busy ones
+    take turns.
+    """
     holding = [kdn for kdn in kdns if kdn.name in holders]
     if not holding:
         return None
-    return Decision(target=holding[turn % len(holding)].name, reason="round_robin over its holders")
+    calm = [kdn for kdn in holding if kdn.load.waiting < max_waiting]
+    least = min(_busy(kdn) for kdn in calm or holding)
+    equal = [kdn for kdn in calm or holding if _busy(kdn) == least]
+    chosen = equal[turn % len(equal)]
+    return Decision(
+        target=chosen.name,
+        reason=f"{_why(len(holding), len(calm), len(equal), max_waiting)}: {chosen.load.waiting} waiting, "
+        f"{chosen.load.injecting} injecting",
+        scores=tuple((kdn.name, float(_busy(kdn))) for kdn in holding),
+    )
+
+
+def _busy(kdn: KdnRecord) -> int:
+    return kdn.load.waiting + kdn.load.injecting
+
+
+def _why(holding: int, calm: int, equal: int, max_waiting: int) -> str:
+    """What the choice among so many holders was made by."""
+    if holding == 1:
+        return "the only holder"
+    how = "least busy" if equal == 1 else f"in turn among {equal} equally busy"
+    if not calm:
+        return f"{how} of {holding} holders, all with {max_waiting} or more waiting"
+    if calm < holding:
+        return f"{how} of {holding} holders, passing {holding - calm} with {max_waiting} or more waiting"
+    return f"{how} of {holding} holders"
 
 
 STRATEGIES: dict[str, Strategy] = {"round_robin": round_robin}

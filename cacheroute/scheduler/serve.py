@@ -92,7 +92,7 @@ class Server:
             session = request.headers.get(SESSION_HEADER, "")
             placed = await self._placer.place(asked, caller, session, deadline_ms / 1000)
         trace.conversation, trace.retrieved = placed.conversation, placed.retrieved
-        kdn = await self._kdn(placed)
+        kdn = trace.kdn = await self._kdn(placed)
         self._turn += 1
         decisions = STRATEGIES[self._settings.strategy](pools, self._turn)
         failure: Unavailable | None = None
@@ -171,7 +171,8 @@ class Server:
         if not placed.head:
             return None
         held = await asyncio.to_thread(self._replica.holders, placed.placement.head)
-        return choose_kdn(self._registry.kdns.alive(), frozenset.intersection(*held.values()), self._turn)
+        holders = frozenset.intersection(*held.values())
+        return choose_kdn(self._registry.kdns.alive(), holders, self._turn, self._settings.kdn_max_waiting)
 
     def pools(self, model: str) -> list[ProxyRecord]:
         """The pools that serve `model` now. Raises NotFound, or Unavailable where none serves anything."""

@@ -43,6 +43,8 @@ class HopReport(Struct, frozen=True, kw_only=True):
     hop: str
     parts_ms: dict[str, float] = {}
     decision: Decision | None = None
+    kdn: Decision | None = None
+    """Of the scheduler: where KV is asked for; None where nobody holds all of the knowledge, or none is needed."""
     injection: InjectionDecision | None = None
     receipt: InjectReceipt | None = None
     below: tuple["HopReport", ...] = ()

@@ -1,8 +1,9 @@
+import pytest
+
 from cacheroute.scheduler.policy import choose_kdn, round_robin
-from cacheroute.wire.control import KdnRecord, ProxyRecord
+from cacheroute.wire.control import KdnLoad, KdnRecord, ProxyRecord
 
 POOLS = [ProxyRecord(name=name, boot_id="", url="", control_url="") for name in "abc"]
-KDNS = [KdnRecord(name=name, boot_id="", url="", epoch="", seq=0) for name in "xyz"]
 
 
 def test_each_pool_in_its_turn_and_the_others_behind_it():
@@ -17,7 +18,42 @@ def test_the_same_snapshot_and_turn_give_the_same_decision():
     assert round_robin(POOLS, 5) == round_robin(POOLS, 5)
 
 
+def kdn(name: str, injecting: int = 0, waiting: int = 0) -> KdnRecord:
+    return KdnRecord(name=name, boot_id="", url="", epoch="", seq=0, load=KdnLoad(injecting=injecting, waiting=waiting))
+
+
 def test_only_a_kdn_that_holds_the_knowledge_is_chosen():
-    assert {choose_kdn(KDNS, {"x", "z"}, turn).target for turn in range(4)} == {"x", "z"}
-    assert choose_kdn(KDNS, set(), 0) is None
-    assert choose_kdn(KDNS, {"dead"}, 0) is None
+    kdns = [kdn(name) for name in "xyz"]
+    assert {choose_kdn(kdns, {"x", "z"}, turn, 32).target for turn in range(4)} == {"x", "z"}
+    assert choose_kdn(kdns, set(), 0, 32) is None
+    assert choose_kdn(kdns, {"dead"}, 0, 32) is None
+
+
+def test_the_least_busy_holder_is_chosen_and_equally_busy_ones_take_turns():
+    kdns = [kdn("x", injecting=3), kdn("y", injecting=1, waiting=1), kdn("z", injecting=2)]
+    assert {choose_kdn(kdns, set("xyz"), turn, 32).target for turn in range(4)} == {"y", "z"}
+    assert choose_kdn(kdns, set("xy"), 7, 32).target == "y"
+    assert choose_kdn(kdns, {"x"}, 0, 32).target == "x"
+
+
+def test_an_overloaded_kdn_is_chosen_only_where_all_are():
+    kdns = [kdn("x", injecting=0, waiting=32), kdn("y", injecting=90, waiting=31), kdn("z", waiting=33)]
+    assert choose_kdn(kdns, set("xyz"), 0, 32).target == "y"
+    assert choose_kdn(kdns, set("xz"), 0, 32).target == "x"
+
+
+@pytest.mark.parametrize(
+    ("holders", "reason"),
+    [
+        ("z", "the only holder: 0 waiting, 4 injecting"),
+        ("wz", "least busy of 2 holders: 0 waiting, 3 injecting"),
+        ("vwz", "in turn among 2 equally busy of 3 holders: 1 waiting, 2 injecting"),
+        ("xz", "least busy of 2 holders, passing 1 with 32 or more waiting: 0 waiting, 4 injecting"),
+        ("xy", "least busy of 2 holders, all with 32 or more waiting: 32 waiting, 0 injecting"),
+    ],
+)
+def test_the_choice_is_explained_in_words_and_numbers(holders, reason):
+    kdns = [kdn("v", 2, 1), kdn("w", 3), kdn("x", 0, 32), kdn("y", 1, 40), kdn("z", 4)]
+    decision = choose_kdn(kdns, set(holders), 0, 32)
+    assert decision.reason == reason
+    assert dict(decision.scores)[decision.target] == min(dict(decision.scores).values()) or "passing" in reason
