@@ -123,6 +123,10 @@ class ComputeThread:
 
     def _drop_cancelled(self) -> None:
         for generation in self._turns.drop_cancelled():
+            if (
+                generation.slab is not None and generation.generated
+            ):  # stopped by its reader, who may well go on from it
+                self._keeper.keep(generation, generation.slab)
             self._end(generation, "cancelled")
 
     def _admit(self, generation: Generation) -> None:
@@ -191,11 +195,23 @@ class ComputeThread:
         slab = _slab_of(generation)
         if not generation.awaits_store:
             generation.tell(delta)
+        if not generation.awaits_store:
+            self._finish_chunk(generation, slab)
         if not (generation.awaits_store and generation.background):  # the prefix cache is live traffic's
             self._keeper.keep(generation, slab)
         if generation.awaits_store:
             self._keeper.store_prompt(generation, slab, lambda: generation.tell(delta))
         self._end(generation, delta.finish)
+
+    def _finish_chunk(self, generation: Generation, slab: KVSlab) -> None:
+        """Computes the KV of an answer's last token where a chunk waits for it: a step here saves the conversation's
+        next turn a whole chunk. Its logits nobody needs, and the client has been told."""
+        if len(generation.ids) % self._keeper.chunk_tokens or slab.length + 1 != len(generation.ids):
+            return
+        try:
+            self._model.decode([slab], generation.ids[-1:])
+        except (RuntimeError, ValueError):
+            log.exception("an answer's last token could not be computed; its chunk is not kept")
 
     def _fail(self, generation: Generation, why: str) -> None:
         generation.tell(CacheRouteError(f"the engine failed: {why}"))

@@ -34,6 +34,7 @@ class KvKeeper:
         writer: KvWriter | None,
     ) -> None:
         self.prefix_cache = prefix_cache
+        self.chunk_tokens = scheme.chunk_tokens
         self._scheme = scheme
         self._cut_tokens = cut_tokens
         self._reader = reader
@@ -57,7 +58,7 @@ class KvKeeper:
 
         At least one token stays to be computed, for its logits.
         """
-        chunk = self._scheme.chunk_tokens
+        chunk = self.chunk_tokens
         keys = self._scheme.keys(generation.ids[: self._aligned(generation.prompt_tokens - 1)])
         values = self.prefix_cache.match(keys)
         slab.load_chunks(0, chunk, values)
@@ -83,7 +84,7 @@ class KvKeeper:
     def keep(self, generation: Generation, slab: KVSlab) -> None:
         """Keeps the chunks that have become whole since last time: in the prefix cache, and those that were computed
         here in the kv store, which gets them in its own time."""
-        chunk = self._scheme.chunk_tokens
+        chunk = self.chunk_tokens
         keys = self._scheme.keys(generation.ids[: slab.length])
         restored = (generation.prefix_cache_tokens + generation.kv_store_tokens) // chunk
         fresh: list[tuple[str, memoryview]] = []
@@ -105,7 +106,7 @@ class KvKeeper:
             generation.stored_tokens = 0
             done()
             return
-        chunk = self._scheme.chunk_tokens
+        chunk = self.chunk_tokens
 
         def on_stored(count: int) -> None:
             generation.stored_tokens = count * chunk

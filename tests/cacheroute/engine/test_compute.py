@@ -181,3 +181,31 @@ def test_a_background_prefill_that_is_given_up_ends_while_others_go_on(bench: Be
     bench.submit("live", SHORT)
     assert bench.next()[0] == "live"
     assert (build.slab, bench.thread.running) == (None, 0)
+
+
+@pytest.mark.parametrize("answer_tokens", range(1, CHUNK + 2))
+def test_an_answers_every_whole_chunk_is_kept_for_the_next_turn(tiny: Model, bench: Bench, answer_tokens: int) -> None:
+    """The last token of an answer is never fed back, so a chunk that ends with it would stay one token short."""
+    bench.run_freely()
+    first = bench.submit("first", SHORT, max_tokens=answer_tokens)
+    while bench.next()[1].finish is None:
+        pass
+    history = list(first.ids)
+    second = bench.submit("second", [*history, 1, 2, 3])
+    assert bench.next()[1].finish == "length"
+    assert len(history) == len(SHORT) + answer_tokens
+    assert second.prefix_cache_tokens == len(history) // CHUNK * CHUNK
+    assert torch.equal(bench.logits["second"][0], alone(tiny, [*history, 1, 2, 3]))
+
+
+def test_what_a_reader_has_stopped_is_kept_for_the_next_turn(bench: Bench) -> None:
+    bench.run_freely()
+    stopped = bench.submit("stopped", SHORT, max_tokens=4000)
+    for _ in range(3 * CHUNK):
+        bench.next()
+    bench.thread.cancel(stopped)
+    history = stopped.ids[: len(SHORT) + 3 * CHUNK]
+    following = bench.submit("following", [*history, 1])
+    while bench.next()[0] != "following":
+        pass
+    assert following.prefix_cache_tokens >= (len(history) - 1) // CHUNK * CHUNK
