@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from cacheroute.engine.embedded.detokenise import Detokeniser
-from cacheroute.engine.embedded.template import why_not_pinned
+from cacheroute.engine.embedded.template import has_system_role, why_not_pinned, without_system_role
 from cacheroute.engine.openai.messages import Conversation
 from cacheroute.errors import BadRequest
 
@@ -31,6 +31,7 @@ class TextSide:
         self._tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer
         self._segments = _SegmentMemory(self._backend)
+        self._has_system_role = not self._template or has_system_role(self._on_date)
         self.longest_token_chars = max(map(len, tokenizer.get_vocab()))
         """No token stands for more: so many tokens hold at most so many times this."""
 
@@ -40,10 +41,11 @@ class TextSide:
 
     def render(self, conversation: Conversation) -> str:
         """The prompt's text. Raises BadRequest where the template refuses these messages."""
+        messages = list(conversation.messages)
+        if not self._has_system_role:
+            messages = without_system_role(messages)
         try:
-            return self._render(
-                list(conversation.messages), list(conversation.tools) or None, conversation.add_generation_prompt
-            )
+            return self._render(messages, list(conversation.tools) or None, conversation.add_generation_prompt)
         except ValueError as error:
             raise BadRequest(f"this model's chat template refuses the messages: {error}", param="messages") from error
 
@@ -63,13 +65,13 @@ class TextSide:
 
     def why_not_pinned(self) -> str:
         """Why this template's prompt heads cannot be pinned; empty if they can."""
+        return why_not_pinned(self._on_date) if self._template else "the model has no chat template"
 
-        def render(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, date: str) -> str:
-            # A macro shadows the function of the same name, which would tell today's date.
-            macro = "{%- macro strftime_now(format) -%}" + date + "{%- endmacro -%}"
-            return self._render(messages, tools, True, template=macro + self._template)
-
-        return why_not_pinned(render) if self._template else "the model has no chat template"
+    def _on_date(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, date: str) -> str:
+        """A rendering that is told this date, whatever the day. Raises ValueError."""
+        # A macro shadows the function of the same name, which would tell today's date.
+        macro = "{%- macro strftime_now(format) -%}" + date + "{%- endmacro -%}"
+        return self._render(messages, tools, True, template=macro + self._template)
 
     @property
     def _template(self) -> str:
