@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-Name = Annotated[str, Meta(min_length=1, max_length=4096)]
-"""Of a document or a collection: what it can be asked for by, in a url too."""
+Name = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"\A(?=.*\S)[^\x00-\x1f\x7f]+\Z")]
+"""Of a document or a collection: what it can be asked for by, in a url too. Not blank, no control characters."""
+Label = Annotated[str, Meta(max_length=256, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
+"""A version or a tag."""
 
 
 class AddDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,10 +19,10 @@ class AddDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     source: Name
     text: str
-    title: str = ""
-    version: str = ""
+    title: Annotated[str, Meta(max_length=4096, pattern=r"\A[^\x00]*\Z")] = ""
+    version: Label = ""
     collection: Name = "default"
-    tags: tuple[str, ...] = ()
+    tags: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
 
 
 class NearDuplicate(Struct, frozen=True, kw_only=True):
