@@ -16,7 +16,7 @@ from cacheroute.kvstore.store import KvStore
 from cacheroute.prompt import head_text
 from cacheroute.service import Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics
-from cacheroute.wire.artifacts import Head, HeadRequest, PrefillRequest
+from cacheroute.wire.artifacts import CacheReset, Head, HeadRequest, PrefillRequest
 from cacheroute.wire.control import InstanceRecord
 from cacheroute.wire.engine import EngineInfo, Fingerprint
 
@@ -24,7 +24,7 @@ from cacheroute.wire.engine import EngineInfo, Fingerprint
 @dataclass
 class FakeInstance:
     """`gate` holds prefills back until it is set; `lose` chunks never reach the store; `uneven` spoils one's length;
-    `status` fails every call."""
+    `status` fails every call; `cached` chunks are in its engine's own cache."""
 
     store: KvStore
     token: str
@@ -41,6 +41,8 @@ class FakeInstance:
     heads: int = 0
     prefills: int = 0
     cancelled: int = 0
+    resets: int = 0
+    cached: int = 0
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -77,6 +79,7 @@ class FakeInstance:
         app = plane_app(Guard(token=self.token), Metrics("fake"))
         app.router.add_post("/v1/kv/head", self._head)
         app.router.add_post("/v1/kv/prefill", self._prefill)
+        app.router.add_post("/v1/kv/reset_prefix_cache", self._reset_prefix_cache)
         return Plane("127.0.0.1", self.port, app)
 
     def token_ids(self, texts: Sequence[str]) -> tuple[int, ...]:
@@ -99,6 +102,13 @@ class FakeInstance:
         ids = self.token_ids(asked.texts)
         reason = "" if ids else f"shorter than one chunk of {self.chunk_tokens} tokens"
         return json_response(Head(token_ids=ids, fingerprint=self.engine.fingerprint.id, reason=reason))
+
+    async def _reset_prefix_cache(self, request: web.Request) -> web.Response:
+        self.resets += 1
+        if self.status != 200:
+            return web.Response(status=self.status, text="the engine is on fire")
+        dropped, self.cached = self.cached, 0
+        return json_response(CacheReset(dropped=dropped))
 
     async def _prefill(self, request: web.Request) -> web.Response:
         asked = await read_struct(request, PrefillRequest)

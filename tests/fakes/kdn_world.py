@@ -2,7 +2,7 @@
 fake instances. The KDN can be stopped and started again.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,16 @@ class KdnWorld:
     """`call` speaks to the KDN with the control token; `store` looks into its kv store past it."""
 
     def __init__(
-        self, tmp_path: Path, *, stores: int = 1, maxmemory_mb: int = 256, gated: bool = False, **kdn: Any
+        self,
+        tmp_path: Path,
+        *,
+        stores: int = 1,
+        maxmemory_mb: int = 256,
+        gated: bool = False,
+        request_timeout_s: float = 300.0,
+        **kdn: Any,
     ) -> None:
+        """`request_timeout_s` bounds how long a deletion waits to purge once more."""
         self.state_dir = tmp_path / "state"
         self.data_dir = tmp_path / "data"
         self.tokens = tokens.ensure(self.state_dir)
@@ -46,7 +54,9 @@ class KdnWorld:
         self.relay = GatedRelay(self.valkey.config.port)
         self.config = Config(
             paths=Paths(state=str(self.state_dir), data=str(self.data_dir)),
-            scheduler=SchedulerConfig(control_port=ports[0]),
+            scheduler=SchedulerConfig(
+                control_port=ports[0], request_timeout_s=request_timeout_s, lease_ttl_s=0.2, lease_renew_s=0.1
+            ),
             embedder=EmbedderConfig(port=ports[1]),
             kdn={"kdn-1": KdnConfig(port=ports[2], **kdn)},
             kvstore={name: valkey.config for name, valkey in self.valkeys.items()}
@@ -144,6 +154,14 @@ class KdnWorld:
         status, answer = await self.call(method, path, body, **params)
         assert status == 200, answer
         return answer
+
+    async def lacks(self, keys: Sequence[str], store: str = "kv-1") -> bool:
+        """Whether a store has none of the keys."""
+        return len(await self.stores[store].missing(keys)) == len(keys)
+
+    async def purges(self) -> list[dict[str, Any]]:
+        """The journal of what is still to be purged."""
+        return (await self.ok("GET", "/debug/status"))["purges"]
 
     async def add(self, source: str, text: str, **fields: Any) -> str:
         """Registers a document of one block; returns its kid."""

@@ -1,0 +1,138 @@
+"""What is still to be purged, and where: written down before a text goes, kept until it is done.
+
+A row a place, however many texts went: what a place must not hold any more follows from what there still is. No row
+names a text or holds a word of it. Knows no store, no engine and no clock but the date.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from sqlite3 import Row
+from typing import Literal
+
+from knowledge.database import Database
+
+_SCHEMA = (
+    """
+CREATE TABLE purges(
+    place TEXT PRIMARY KEY,
+    asked INTEGER NOT NULL,
+    new INTEGER NOT NULL,
+    stage TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    why TEXT NOT NULL
+);
+CREATE TABLE engines(name TEXT PRIMARY KEY, seen_on TEXT NOT NULL);
+CREATE TABLE models(model TEXT PRIMARY KEY);
+""",
+)
+
+ENGINE_DAYS = 7
+"""An engine that was not seen for so long is taken for gone, and its memory with it."""
+
+ENGINE, STORE = "engine ", "kv store "
+"""How the names of places begin: the prefix cache of the engine behind an instance, and a kv store."""
+
+Stage = Literal["due", "again"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A place that is `due`, or to be purged `again` when no request that had the text can be under way.
+
+    `asked` numbers the latest deletion that wants it; `why` is the last failure.
+    """
+
+    place: str
+    asked: int
+    stage: Stage
+    attempts: int
+    why: str
+
+
+class PurgeJournal:
+    """The journal in the SQLite file at `path`. Synchronous. Raises CatalogueError where the file cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path, _SCHEMA)
+        self._met = frozenset[tuple[str, str]]()
+        oldest = (datetime.now(UTC) - timedelta(days=ENGINE_DAYS)).date().isoformat()
+        with self._database.write() as connection:
+            gone = connection.execute("DELETE FROM engines WHERE seen_on < ? RETURNING name", (oldest,)).fetchall()
+            connection.executemany("DELETE FROM purges WHERE place = ?", ((ENGINE + row["name"],) for row in gone))
+            self._asked: int = connection.execute("SELECT COALESCE(MAX(asked), 0) FROM purges").fetchone()[0]
+
+    def close(self) -> None:
+        self._database.close()
+
+    def meet(self, engines: Iterable[str], models: Iterable[str]) -> None:
+        """Remembers engines that live today, and model strings that chunks' keys begin with."""
+        today = datetime.now(UTC).date().isoformat()
+        met = frozenset([*((name, today) for name in engines), *((model, "") for model in models)])
+        if met <= self._met:
+            return
+        with self._database.write() as connection:
+            for name, day in met - self._met:
+                if day:
+                    connection.execute("INSERT OR REPLACE INTO engines VALUES (?, ?)", (name, day))
+                else:
+                    connection.execute("INSERT OR IGNORE INTO models VALUES (?)", (name,))
+        self._met = met
+
+    def met(self) -> tuple[frozenset[str], frozenset[str]]:
+        """All engines and model strings that it remembers."""
+        with self._database.read() as connection:
+            engines = connection.execute("SELECT name FROM engines")
+            models = connection.execute("SELECT model FROM models")
+            return frozenset(row["name"] for row in engines), frozenset(row["model"] for row in models)
+
+    def ask(self, places: Iterable[str]) -> int:
+        """Makes the places due, for a text that is about to go; returns this request's number."""
+        self._asked += 1
+        with self._database.write() as connection:
+            connection.executemany(
+                """INSERT INTO purges VALUES (?, ?, 1, 'due', 0, '')
+                ON CONFLICT (place) DO UPDATE SET asked = excluded.asked, new = 0, stage = 'due'""",
+                ((place, self._asked) for place in places),
+            )
+        return self._asked
+
+    def withdraw(self, asked: int) -> None:
+        """Forgets a request whose text stays. What was due before stays due."""
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM purges WHERE asked = ? AND new = 1", (asked,))
+
+    def purged(self, place: str) -> None:
+        """It is done, once: requests that had the text may still be under way."""
+        with self._database.write() as connection:
+            connection.execute(
+                """INSERT INTO purges VALUES (?, ?, 0, 'again', 0, '')
+                ON CONFLICT (place) DO UPDATE SET new = 0, stage = 'again', attempts = 0, why = ''""",
+                (place, self._asked),
+            )
+
+    def done(self, entry: Entry) -> None:
+        """It is done for good, unless it was asked for anew meanwhile."""
+        with self._database.write() as connection:
+            connection.execute(
+                "DELETE FROM purges WHERE place = ? AND asked = ? AND stage = ?",
+                (entry.place, entry.asked, entry.stage),
+            )
+
+    def failed(self, place: str, why: str) -> None:
+        with self._database.write() as connection:
+            connection.execute("UPDATE purges SET attempts = attempts + 1, why = ? WHERE place = ?", (why, place))
+
+    def drop(self, place: str) -> None:
+        """Gives a place up."""
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM purges WHERE place = ?", (place,))
+
+    def entries(self) -> tuple[Entry, ...]:
+        with self._database.read() as connection:
+            return tuple(_entry(row) for row in connection.execute("SELECT * FROM purges ORDER BY place"))
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(row["place"], row["asked"], row["stage"], row["attempts"], row["why"])
