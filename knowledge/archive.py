@@ -114,7 +114,7 @@ class Reader:
             yield unpacked
             piece = self._gzip.unconsumed_tail
             if not piece and len(unpacked) < _PIECE_BYTES:
-                return
+                break
         if self._gzip.unused_data:
             raise ArchiveError("something follows the end of the file")
 
