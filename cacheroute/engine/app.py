@@ -139,8 +139,7 @@ class EngineRole:
         return json_response({"prompt": await backend.detokenize(fields.token_ids("tokens"))})
 
     async def _reset_prefix_cache(self, request: web.Request) -> web.Response:
-        await self._ready().reset_prefix_cache()
-        return json_response({})
+        return json_response(await self._ready().reset_prefix_cache())
 
 
 async def _answer_one_token(backend: Backend) -> None:

@@ -6,7 +6,7 @@ Follow a request: `_serve` takes an InstanceRequest, `KvGate.ensure` sees to its
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, suppress
-from typing import Any, cast
+from typing import cast
 
 import aiohttp
 from aiohttp import web
@@ -19,20 +19,17 @@ from cacheroute.hop import HOP_HEADER, decode_hop, encode_hop
 from cacheroute.incoming import read_struct
 from cacheroute.instance.config import InstanceConfig
 from cacheroute.instance.engine_link import EngineLink
-from cacheroute.instance.head import find_head, prefill
 from cacheroute.instance.kv import KvGate
+from cacheroute.instance.kv_routes import KvRoutes
 from cacheroute.kvstore.store import KvStore
 from cacheroute.lease import LeaseKeeper
 from cacheroute.relay import relay, upstream
 from cacheroute.service import REQUEST_ID_HEADER, Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics, Stopwatch, new_request_id
-from cacheroute.wire.artifacts import HeadRequest, PrefillRequest
 from cacheroute.wire.control import InstanceLoad, InstanceRecord
 from cacheroute.wire.decision import HopReport
 from cacheroute.wire.engine import EngineInfo
 from cacheroute.wire.serve import ENGINE_PATH, SERVE_PATH, InstanceRequest
-
-BUILD_TIMEOUT_S = 300.0
 
 
 async def planes(config: Config, name: str) -> list[Plane]:
@@ -74,10 +71,7 @@ class Instance:
     def control_app(self) -> web.Application:
         app = self._plane()
         app.router.add_get("/debug/status", self._status)
-        app.router.add_post("/v1/kv/head", self._head)
-        app.router.add_post("/v1/kv/prefill", self._prefill)
-        app.router.add_post("/v1/kv/reset_prefix_cache", self._reset_prefix_cache)
-        app.router.add_post("/v1/tokenize", self._tokenize)
+        app.add_routes(KvRoutes(lambda: self.engine, self._info).all())
         return app
 
     def _plane(self) -> web.Application:
@@ -191,22 +185,6 @@ class Instance:
                 hop=self.name, parts_ms=watch.parts_ms, receipt=receipt, below=decode_hop(answer.headers)
             )
             return await relay(request, answer, {HOP_HEADER: encode_hop(report)})
-
-    async def _head(self, request: web.Request) -> web.Response:
-        asked = await read_struct(request, HeadRequest)
-        return json_response(await find_head(self.engine, self._info(), asked.texts, asked.rendering))
-
-    async def _prefill(self, request: web.Request) -> web.Response:
-        asked = await read_struct(request, PrefillRequest)
-        self._info()
-        return json_response({"prompt_tokens": await prefill(self.engine, asked, BUILD_TIMEOUT_S)})
-
-    async def _tokenize(self, request: web.Request) -> web.Response:
-        body = await read_struct(request, dict[str, Any])
-        return json_response({"tokens": await self.engine.tokenize(body)})
-
-    async def _reset_prefix_cache(self, request: web.Request) -> web.Response:
-        return json_response(await self.engine.post("/reset_prefix_cache", {}, dict[str, Any]))
 
     async def _status(self, request: web.Request) -> web.Response:
         registered = self.lease.grant is not None

@@ -23,6 +23,7 @@ from cacheroute.engine.openai.answer import Delta, Usage
 from cacheroute.engine.openai.ask import Ask
 from cacheroute.engine.openai.messages import Conversation
 from cacheroute.errors import BadRequest, CacheRouteError, ContextOverflow, Overloaded
+from cacheroute.wire.artifacts import CacheReset
 from cacheroute.wire.engine import EngineInfo
 
 T = TypeVar("T")
@@ -91,17 +92,19 @@ class EmbeddedEngine:
         self._check_ids(ids)
         return await self._in_thread(partial(self._text.decode, ids, skip_special_tokens=False))
 
-    async def reset_prefix_cache(self) -> None:
+    async def reset_prefix_cache(self) -> CacheReset:
         """Forgets the engine's own cache; the kv store keeps what it has."""
-        done = asyncio.get_running_loop().create_future()
         loop = asyncio.get_running_loop()
+        done: asyncio.Future[CacheReset] = loop.create_future()
+        cache = self._keeper.prefix_cache
 
         def reset() -> None:
-            self._keeper.prefix_cache.clear()
-            loop.call_soon_threadsafe(done.set_result, None)
+            dropped = len(cache)
+            cache.clear()
+            loop.call_soon_threadsafe(_resolve, done, CacheReset(dropped=dropped, left=len(cache)))
 
         self._compute.post(reset)
-        await done
+        return await done
 
     async def close(self) -> None:
         await asyncio.to_thread(self._compute.stop)
@@ -164,6 +167,11 @@ class EmbeddedEngine:
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenising, work, *args)
+
+
+def _resolve(done: asyncio.Future[CacheReset], reset: CacheReset) -> None:
+    if not done.done():  # whoever asked may have left
+        done.set_result(reset)
 
 
 class EngineStream:
