@@ -16,6 +16,7 @@ from knowledge.changes import Changes, Cursor, Stamp
 from knowledge.document import Block, Draft
 from knowledge.duplicates import Sketch, near_duplicates
 from knowledge.embedding import Vectors, checked
+from knowledge.errors import DamagedCatalogue, EmbeddingError
 from knowledge.records import BlockPlace, DocumentPlace, Record, block_page, one_record, record_page
 from knowledge.registration import Registration
 from knowledge.schema import LIBRARY
@@ -44,7 +45,10 @@ class Library:
     """The catalogue in the SQLite file at `path`. Raises CatalogueError where that cannot be used."""
 
     def __init__(self, path: Path) -> None:
-        self.shelf = Shelf(path, LIBRARY)
+        try:
+            self.shelf = Shelf(path, LIBRARY)
+        except EmbeddingError as error:
+            raise DamagedCatalogue(f"{path} is damaged: {error}") from error
         with self.shelf.read() as connection:
             self.epoch: str = connection.execute("SELECT id FROM epoch").fetchone()["id"]
         with self.shelf.write() as writer:

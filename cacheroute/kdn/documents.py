@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.errors import BadRequest, NotFound, TooLarge, UpstreamFailed
@@ -89,7 +90,7 @@ class Documents:
         else:
             with _named():
                 registered = await self._worker.run(self._library.register, cut, prepared.vectors)
-            await self._count()
+            await self.recount()
         added = AddedDocument(
             source=cut.document.source,
             title=cut.document.title,
@@ -117,8 +118,13 @@ class Documents:
         collection = await self._collection_of(source, collection)
         with _named():
             deletion = await self._worker.run(self._library.delete, document_id(collection, source))
-        await self._count()
+        await self.recount()
         return collection, deletion
+
+    async def freshen(self, document_id: str) -> None:
+        """A document was registered again just as it is: that is newer than what other KDNs have of it."""
+        await self._worker.run(self._library.freshen, document_id)
+        await self.recount()
 
     async def records(
         self, source: str | None, collection: str | None, after: DocumentPlace | None, limit: int
@@ -155,7 +161,8 @@ class Documents:
                 search, self._library.shelf, asked.query, vector, Gate(), Limits(max_blocks=asked.k), visible
             )
 
-    async def _count(self) -> None:
+    async def recount(self) -> None:
+        """Brings `stats` up to what the library has now."""
         self.stats = await self._worker.run(self._library.stats)
 
     async def _collection_of(self, source: str, collection: str | None) -> str:
@@ -167,6 +174,17 @@ class Documents:
         if len(collections) > 1:
             raise BadRequest(f"{source!r} is in several collections, say which: {', '.join(collections)}")
         return collections[0]
+
+
+def open_library(path: Path) -> Library:
+    """Raises CatalogueError, with what to do."""
+    try:
+        return Library(path)
+    except errors.DamagedCatalogue as error:
+        raise errors.DamagedCatalogue(
+            f"{error}; move it away with its -wal, start this KDN again, and give it your last export: "
+            "cacheroute knowledge import FILE"
+        ) from error
 
 
 def unfit(blocks: Sequence[Block], instances: Iterable[InstanceRecord]) -> tuple[str, ...]:
