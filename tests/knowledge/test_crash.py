@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes.hash_embedder import register
 
 import knowledge
+from knowledge.archive import written
 from knowledge.document import document_id
 from knowledge.library import Library
+from knowledge.snapshot import snapshot
+from knowledge.text import kid_of
 
 WRITER = """
 import sys
@@ -29,25 +33,62 @@ while True:
     number += 1
 """
 
+IMPORTER = """
+import sys
+from pathlib import Path
+from knowledge.archive import Reader
+from knowledge.library import Library
+
+library = Library(Path(sys.argv[1]))
+reader = Reader(2**30)
+for item in reader.feed(Path(sys.argv[2]).read_bytes()):
+    print(library.register(item.draft, item.vectors).status, item.draft.document.source, flush=True)
+reader.end()
+print("end", flush=True)
+while True:
+    pass
+"""
+
+
+def killed_after(lines: int, program: str, *arguments: str) -> list[str]:
+    """What a Python program printed, in whole lines, until it was killed some time after so many."""
+    paths = [str(Path(__file__).parents[1]), str(Path(knowledge.__file__).parents[1])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        printed = [process.stdout.readline() for _ in range(lines)]
+        process.kill()
+        printed += process.stdout.readlines()
+    assert process.wait() == -signal.SIGKILL
+    return [line.rstrip("\n") for line in printed if line.endswith("\n")]
+
+
+def check_whole(library: Library) -> None:
+    """No table says anything that another does not."""
+    with library.shelf.read() as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+        def count(rows: str) -> int:
+            return connection.execute(f"SELECT count(*) FROM {rows}").fetchone()[0]
+
+        assert count("passages") == count("passage_fts WHERE rowid > 0") == len(library.shelf.vectors)
+        assert count("blocks") == count("(SELECT DISTINCT block FROM sketches)")
+        assert count("documents") == count("(SELECT DISTINCT document_id FROM blocks)")
+        for row in connection.execute("SELECT text, kid FROM blocks"):
+            assert kid_of(row["text"]) == row["kid"]
+
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_every_acknowledged_document_is_there_after_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "library.db"
-    paths = [str(Path(__file__).parents[1]), str(Path(knowledge.__file__).parents[1])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     acknowledged: list[int] = []
-    for wait_for in (3, 8, 15):
+    for lines in (3, 8, 15):
         start = str(acknowledged[-1] + 1 if acknowledged else 0)
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), start], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        assert writer.stdout is not None
-        with writer.stdout:
-            lines = [writer.stdout.readline() for _ in range(wait_for)]
-            writer.kill()
-            lines += writer.stdout.readlines()
-        assert writer.wait() == -signal.SIGKILL
-        acknowledged += [int(line) for line in lines if line.endswith("\n")]
+        acknowledged += map(int, killed_after(lines, WRITER, str(path), start))
 
         library = Library(path)
         stored = {record.source for record in library.list(limit=10_000)}
@@ -55,9 +96,35 @@ def test_every_acknowledged_document_is_there_after_kill_9(tmp_path: Path) -> No
         record, [block] = library.show(document_id("default", "again"))
         assert int(block.text.removeprefix("version ")) >= acknowledged[-1]
         assert record.revision > acknowledged[-1]
-        with library.shelf.read() as connection:
-            assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-            passages = connection.execute("SELECT count(*) FROM passages").fetchone()[0]
-            searchable = connection.execute("SELECT count(*) FROM passage_fts WHERE rowid > 0").fetchone()[0]
-        assert passages == searchable == len(library.shelf.vectors) == 2 * len(stored) - 1
+        check_whole(library)
+        near = register(library, "near", f"Document {acknowledged[-1]}\n\n" + "With Some Words " * 40)
+        assert near.near_duplicates
         library.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_an_import_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    file, path = tmp_path / "export", tmp_path / "library.db"
+    library = Library(tmp_path / "origin.db")
+    for number in range(30):
+        register(library, f"{number:02}", f"document {number}\n\n" + "with some words " * 40)
+    with snapshot(library, None) as (header, documents):
+        file.write_bytes(b"".join(written(header, documents)))
+    blocks = library.page()
+    library.close()
+
+    acknowledged: set[str] = set()
+    for lines in (4, 12, 31):
+        printed = killed_after(lines, IMPORTER, str(path), str(file))
+        status = dict(reversed(line.split()) for line in printed if line != "end")
+        assert {status[source] for source in acknowledged & status.keys()} <= {"unchanged"}
+        acknowledged |= status.keys()
+        library = Library(path)
+        assert acknowledged <= {record.source for record in library.list()}
+        check_whole(library)
+        library.close()
+    assert printed[-1] == "end"
+    library = Library(path)
+    assert library.page() == blocks
+    assert {record.revision for record in library.list()} == {1}
+    library.close()
