@@ -14,13 +14,15 @@ _FILE = Parameter("file", "The file.", positional=True, required=True)
 KNOWLEDGE_VERBS: tuple[Verb, ...] = (
     Verb(
         "knowledge add",
-        "Register files, folders or standard input (-). A source that is known is replaced.",
+        "Register text, Markdown, HTML, PDF, reStructuredText, JSONL: files, folders, or standard input (-).",
         "knowledge",
         (
             Parameter("path", "A file, a folder, or -.", positional=True, repeated=True, required=True),
-            Parameter("collection", "The collection that it belongs to.", default="default"),
+            Parameter("collection", "The collection that it belongs to; else what a line of JSONL says, or `default`."),
             Parameter("title", "Its title; only with a single document."),
-            Parameter("source", "Where it came from, its lasting name; only with a single document."),
+            Parameter("source", "Its lasting name, whose document it replaces; only with a single file."),
+            Parameter("version", "Its version: a date, a tag, a commit."),
+            Parameter("tag", "A tag; may be repeated.", repeated=True),
             _KDN,
         ),
     ),

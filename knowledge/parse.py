@@ -1,33 +1,37 @@
-"""Bytes or pasted text -> a Document in normal form. One registry: suffix -> parser.
+"""Files or pasted text -> Documents in normal form. The formats are in `knowledge.formats`.
 
-The one door by which text comes in: what leaves here is normalised and free of control tokens.
-A new format is one parser and one line in PARSERS. Knows nothing of blocks.
+The one door by which text comes in: what leaves here is normalised and free of control tokens. Computes where it is
+called: `knowledge.isolation` does the same with foreign parsers in child processes. Knows nothing of blocks.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from types import MappingProxyType
 
 from knowledge.document import DEFAULT_COLLECTION, Document
-from knowledge.errors import BadEncoding, BinaryContent, EmptyDocument, TooLarge, UnknownFormat
+from knowledge.errors import BinaryContent, DocumentError, EmptyDocument, TooLarge
+from knowledge.formats.extract import MAX_TITLE_CHARS, Extract, Found, first_line
+from knowledge.formats.jsonl import WITHIN
+from knowledge.formats.known import extract, recognise
 from knowledge.text import neutralise, normalise
 
 MAX_BYTES = 10 * 2**20
-MAX_TITLE_CHARS = 160
-
-_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+"""Of a document's text. A file may have more, as its format allows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Extract:
-    """What a parser found: the text, and the title if the format or the text itself states one."""
+class Given:
+    """What whoever registers a file says of it. Goes before what the file says of itself, tags beside it."""
 
-    text: str
+    source: str | None = None
     title: str | None = None
+    version: str | None = None
+    collection: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+NOTHING_GIVEN = Given()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +42,66 @@ class Parsed:
     neutralised: tuple[str, ...]
 
 
-Parser = Callable[[bytes], Extract]
+@dataclass(frozen=True, slots=True)
+class Parsing:
+    """What one file gave: its documents, in order, and an error for each part of it that gave none."""
+
+    parsed: tuple[Parsed, ...]
+    failures: tuple[DocumentError, ...] = ()
 
 
-def parse(
-    name: str,
-    data: bytes,
-    *,
-    source: str | None = None,
-    title: str | None = None,
-    version: str = "",
-    collection: str = DEFAULT_COLLECTION,
-    tags: tuple[str, ...] = (),
-    max_bytes: int = MAX_BYTES,
-) -> Parsed:
-    """A file's content as a document. `name` is only looked at (suffix, title of last resort), never opened.
+def parse(name: str, data: bytes, given: Given = NOTHING_GIVEN) -> Parsing:
+    """A file's content as documents. `name` is only looked at (suffix, title of last resort), never opened.
 
-    Raises UnknownFormat, BinaryContent, BadEncoding, EmptyDocument or TooLarge.
+    Raises DocumentError where it gives no document at all because of what it is; where its parts are to blame, they
+    are `failures`.
     """
-    path = PurePath(name)
-    parser = PARSERS.get(path.suffix.lower())
-    if parser is None:
-        raise UnknownFormat(f"{name}: no parser for {path.suffix or 'a name without suffix'!r}; "
-                            f"known are {', '.join(PARSERS)}")  # fmt: skip
-    if len(data) > max_bytes:
-        raise TooLarge(f"{name}: {len(data):,} bytes, more than the {max_bytes:,} allowed")
     try:
-        extract = parser(data)
-    except (BinaryContent, BadEncoding) as error:
-        raise type(error)(f"{name}: {error}") from error
+        found = extract(recognise(name, data), data)
+    except DocumentError as error:
+        raise about(name, error) from error
+    return composed(name, found, given)
+
+
+def composed(name: str, found: Found, given: Given = NOTHING_GIVEN) -> Parsing:
+    """What a parser found in the file `name`, as documents. Raises DocumentError if it found one, and that is none."""
+    parsed: list[Parsed] = []
+    failures: list[DocumentError] = []
+    sources: set[tuple[str, str]] = set()
+    for each in found:
+        try:
+            if isinstance(each, DocumentError):
+                raise about(name, each)
+            document = _composed(name, each, given)
+            identity = (document.document.collection, document.document.source)
+            if identity in sources:
+                raise DocumentError(f"{name}: has several documents with the source {identity[1]!r}: only one is taken")
+        except DocumentError as error:
+            if len(found) == 1:
+                raise
+            failures.append(error)
+        else:
+            sources.add(identity)
+            parsed.append(document)
+    return Parsing(tuple(parsed), tuple(failures))
+
+
+def about(name: str, error: DocumentError) -> DocumentError:
+    """The same error, beginning with the name of the file."""
+    return type(error)(f"{name}: {error}")
+
+
+def _composed(name: str, extract: Extract, given: Given) -> Parsed:
+    source = extract.source or ""
+    if not source or source.startswith(WITHIN):
+        source = (given.source or name) + source
     return compose(
         extract.text,
-        source=source or name,
-        title=title or extract.title or path.stem,
-        version=version,
-        collection=collection,
-        tags=tags,
-        max_bytes=max_bytes,
+        source=source,
+        title=given.title or extract.title or PurePath(name).stem.removesuffix(".rst"),
+        version=extract.version if given.version is None else given.version,
+        collection=given.collection or extract.collection or DEFAULT_COLLECTION,
+        tags=tuple(dict.fromkeys((*given.tags, *extract.tags))),
     )
 
 
@@ -99,7 +126,7 @@ def compose(
         raise EmptyDocument(f"{source}: nothing but white space")
     if len(clean.text.encode()) > max_bytes:
         raise TooLarge(f"{source}: {len(clean.text.encode()):,} bytes, more than the {max_bytes:,} allowed")
-    heading = neutralise(normalise(" ".join((title or _first_line(clean.text) or source).split())))
+    heading = neutralise(normalise(" ".join((title or first_line(clean.text) or source).split())))
     return Parsed(
         Document(
             source=normalise(source),
@@ -111,34 +138,3 @@ def compose(
         ),
         neutralised=tuple(dict.fromkeys(clean.found + heading.found)),
     )
-
-
-def plain(data: bytes) -> Extract:
-    text = decode(data)
-    return Extract(text, _first_line(text))
-
-
-def markdown(data: bytes) -> Extract:
-    text = decode(data)
-    heading = _HEADING.search(text)
-    return Extract(text, heading[1] if heading else _first_line(text))
-
-
-def decode(data: bytes) -> str:
-    """UTF-8, with or without a byte order mark, as normalised text. Raises BinaryContent or BadEncoding."""
-    if b"\0" in data:
-        raise BinaryContent("contains NUL bytes: a binary file, or text that is not UTF-8")
-    try:
-        return normalise(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise BadEncoding(f"not UTF-8: byte {data[error.start]:#04x} at offset {error.start:,}") from error
-
-
-def _first_line(text: str) -> str | None:
-    """The first line, if it reads like a title: short, and no sentence."""
-    line = text.partition("\n")[0].strip()
-    return line if 0 < len(line) <= MAX_TITLE_CHARS and line[-1] not in ".,;:!?" else None
-
-
-PARSERS: Mapping[str, Parser] = MappingProxyType({".txt": plain, ".md": markdown, ".markdown": markdown})
-"""What can be read, by suffix in lower case."""

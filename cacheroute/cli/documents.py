@@ -1,11 +1,11 @@
-"""Documents at hand, read and parsed: files, folders, standard input, and the samples that come with CacheRoute.
-
-Blocks: call it before, or beside, an event loop.
+"""Documents at hand: which files there are in what a command line names, their bytes, and the samples that come with
+CacheRoute. Blocks: call it before, or beside, an event loop. Knows no format but by its suffix.
 """
 
 import hashlib
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -13,65 +13,87 @@ import knowledge
 from cacheroute.cli.words import problems_of
 from cacheroute.errors import NotFound
 from knowledge.document import Document
-from knowledge.errors import DocumentError
-from knowledge.parse import MAX_BYTES, PARSERS, parse
+from knowledge.formats.known import MAX_FILE_BYTES, SUFFIXES, by_name
+from knowledge.parse import Given, parse
 
 SAMPLES = Path(knowledge.__file__).parent / "samples"
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to be read; without a path, standard input."""
+
+    path: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is there to be read, a line for each path that cannot be, and how many files have no known format."""
+
+    files: tuple[File, ...]
+    failures: tuple[str, ...] = ()
+    passed_over: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file's bytes, the name to parse them by, and what is given of it, its source at the least."""
+
+    name: str
+    data: bytes
+    given: Given
+
+
 def samples() -> list[Document]:
     """The sample knowledge that comes with CacheRoute."""
-    return [parse(f"samples/{file.name}", file.read_bytes()).document for file in sorted(SAMPLES.glob("*.md"))]
+    parsings = (parse(f"samples/{file.name}", file.read_bytes()) for file in sorted(SAMPLES.glob("*.md")))
+    return [parsed.document for parsing in parsings for parsed in parsing.parsed]
 
 
-def read(
-    paths: Sequence[str], collection: str, title: str | None, source: str | None
-) -> tuple[list[Document], list[str]]:
-    """The documents of all paths, and a line for each that cannot be read."""
-    documents: list[Document] = []
+def find(paths: Sequence[str]) -> Listing:
+    """The files of all paths, each once."""
+    files: dict[File, None] = {}
     failures: list[str] = []
+    passed_over = 0
     for path in paths:
         try:
-            files = [None] if path == "-" else _files(Path(path))
+            found, others = ([File(None)], 0) if path == "-" else _files(Path(path))
         except (NotFound, OSError) as error:
             failures += problems_of(error)
-            continue
-        for file in files:
-            try:
-                documents.append(_document(file, collection, title, source))
-            except (DocumentError, OSError) as error:
-                failures += problems_of(error)
-    return documents, failures
+        else:
+            files.update(dict.fromkeys(found))
+            passed_over += others
+    return Listing(tuple(files), tuple(failures), passed_over)
 
 
-def _document(file: Path | None, collection: str, title: str | None, source: str | None) -> Document:
-    """One file's document, or, without a file, standard input's. Raises DocumentError, OSError."""
-    if file is None:
+def read(file: File, given: Given) -> Content:
+    """A file's content: no more than a byte more than any format may have. Raises OSError."""
+    if file.path is None:
         data = _bounded(sys.stdin.buffer)
-        name = source or f"stdin-{hashlib.sha256(data).hexdigest()[:12]}"
-        return parse(f"{name}.md", data, source=name, title=title, collection=collection).document
-    with file.open("rb") as opened:
+        name = given.source or f"stdin-{hashlib.sha256(data).hexdigest()[:12]}"
+        return Content(f"{name}.md", data, replace(given, source=name))
+    with file.path.open("rb") as opened:
         data = _bounded(opened)
-    name = source or file.resolve().as_posix()
-    return parse(str(file), data, source=name, title=title, collection=collection).document
+    return Content(str(file.path), data, replace(given, source=given.source or file.path.resolve().as_posix()))
 
 
 def _bounded(stream: IO[bytes]) -> bytes:
-    """All of it, or one byte more than a document may have: not all that is read has an end."""
-    return stream.read(MAX_BYTES + 1)
+    """All of it, or one byte more than a file may have: not all that is read has an end."""
+    return stream.read(MAX_FILE_BYTES + 1)
 
 
-def _files(path: Path) -> list[Path]:
-    """`path` itself; of a folder, what can be parsed in it. Raises NotFound.
+def _files(path: Path) -> tuple[list[File], int]:
+    """`path` itself; of a folder, what can be parsed in it, and how many files cannot. Raises NotFound.
 
     Hidden files and folders are left out, and so are links out of the folder: whoever wrote it may not read all
     that you may.
     """
     if not path.is_dir():
-        return [path]
-    files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix.lower() in PARSERS]
+        return [File(path)], 0
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
     files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
     files = [file for file in files if file.resolve().is_relative_to(path.resolve())]
-    if not files:
-        raise NotFound(f"{path}: holds nothing to register (known are {', '.join(PARSERS)})")
-    return files
+    known = [File(file) for file in files if by_name(file.name) is not None]
+    if not known:
+        raise NotFound(f"{path}: holds nothing to register (known are {', '.join(SUFFIXES)})")
+    return known, len(files) - len(known)
