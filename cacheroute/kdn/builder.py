@@ -1,23 +1,22 @@
 """KV of knowledge, computed by an engine and kept here: one artifact for each live fingerprint.
 
 Which keys to read follows from token ids alone, so no store is ever scanned, nothing foreign gets in, and an engine
-that has the chunks already computes nothing. What is not complete is never offered.
+that has the chunks already computes nothing. What is not complete is never offered. Knows no queue.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-
-import msgspec
+from dataclasses import dataclass
 
 from cacheroute.errors import BadRequest, CacheRouteError, DeadlineExceeded, NotFound, Unavailable, UpstreamFailed
 from cacheroute.kdn.artifacts import Artifacts, artifact_id
 from cacheroute.kdn.config import KdnConfig
+from cacheroute.kdn.gather import gather_artifact
 from cacheroute.kdn.instances import InstanceClient, one_a_fingerprint, why_not
 from cacheroute.kdn.singleflight import SingleFlight
 from cacheroute.kdn.worker import Worker
-from cacheroute.kvstore.link import Link
 from cacheroute.kvstore.store import KvStore
 from cacheroute.prompt import canonical_order
 from cacheroute.telemetry import Metrics, Stopwatch
@@ -31,10 +30,30 @@ log = logging.getLogger(__name__)
 MAX_BUILDS = 2
 """Prefills that this KDN asks for at a time: users' requests go first."""
 
-ROUND_CHUNKS = 8
-"""Chunks asked for at a time while an artifact is read out of a kv store: the engine's own reads come between."""
-
 _POLL_S, _SLOWEST_POLL_S = 0.005, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One artifact to be built. `background`: nobody waits for it, so it yields to live traffic."""
+
+    instance: InstanceRecord
+    kids: tuple[str, ...]
+    texts: tuple[str, ...]
+    rendering: Rendering
+    background: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        return self.instance.engine.fingerprint.id
+
+    @property
+    def artifact_id(self) -> str:
+        return artifact_id(self.kids, self.rendering, self.fingerprint)
+
+
+class NeverBuilt(UpstreamFailed):
+    """No KV comes of these texts on this engine, however often it is tried."""
 
 
 class Builder:
@@ -60,12 +79,17 @@ class Builder:
         self._config = config
         self._turns = asyncio.Semaphore(MAX_BUILDS)
         self._flights = SingleFlight[str, tuple[Artifact, str]]()
+        self._awaited: dict[str, tuple[str, ...]] = {}
         self._built = metrics.counter("builds", "Builds by outcome", "outcome")
 
     @property
     def building(self) -> int:
         """Builds under way or waiting."""
         return len(self._flights)
+
+    def awaited_keys(self) -> tuple[str, ...]:
+        """Keys whose chunks a build under way waits for or reads: no purge of other texts may take them away."""
+        return tuple(key for keys in self._awaited.values() for key in keys)
 
     async def build(self, request: BuildRequest) -> tuple[BuildResult, ...]:
         """One result a live fingerprint; a failure is a result too, and hinders no other.
@@ -75,16 +99,41 @@ class Builder:
         kids = canonical_order(request.kids)
         if not kids:
             raise BadRequest("kids names no block", param="kids")
+        texts = await self.texts(kids)
+        return tuple(
+            await asyncio.gather(
+                *(self._result(Order(instance, kids, texts, request.rendering)) for instance in self._targets(request))
+            )
+        )
+
+    async def texts(self, kids: Sequence[str]) -> tuple[str, ...]:
+        """Raises NotFound for an unknown kid."""
         blocks = await self._worker.run(self._library.blocks, kids)
         for kid in kids:
             if kid not in blocks:
                 raise NotFound(f"there is no knowledge block {kid!r}")
-        texts = [blocks[kid].text for kid in kids]
-        return tuple(
-            await asyncio.gather(
-                *(self._result(instance, kids, texts, request.rendering) for instance in self._targets(request))
-            )
-        )
+        return tuple(blocks[kid].text for kid in kids)
+
+    async def carry_out(self, order: Order) -> tuple[Artifact, str]:
+        """The artifact, and `built` or `present`. One flight for all who order it: whether it yields to live traffic,
+        the first of them has said.
+
+        Raises NeverBuilt, NotFound where the knowledge was deleted meanwhile, or another CacheRouteError.
+        """
+        try:
+            (artifact, reason), _ = await self._flights.do(order.artifact_id, lambda: self._within_time(order))
+        except KnowledgeError as error:
+            raise self._failed(order, Unavailable(f"storage: {error}")) from error
+        except CacheRouteError as error:
+            raise self._failed(order, error) from None
+        self._built.labels(reason).inc()
+        return artifact, reason
+
+    def _failed(self, order: Order, error: CacheRouteError) -> CacheRouteError:
+        self._built.labels("failed").inc()
+        kids = ", ".join(kid[:12] for kid in order.kids)
+        log.warning("no KV of %s for %s: %s", kids, order.fingerprint, error.message)
+        return error
 
     def _targets(self, request: BuildRequest) -> list[InstanceRecord]:
         instances = self._instances()
@@ -102,70 +151,76 @@ class Builder:
             )
         return wanted
 
-    async def _result(
-        self, instance: InstanceRecord, kids: Sequence[str], texts: Sequence[str], rendering: Rendering
-    ) -> BuildResult:
-        fingerprint = instance.engine.fingerprint.id
-        name = artifact_id(kids, rendering, fingerprint)
+    async def _result(self, order: Order) -> BuildResult:
         watch = Stopwatch()
         artifact: Artifact | None = None
         try:
-            (artifact, reason), _ = await self._flights.do(
-                name, lambda: self._within_time(instance, kids, texts, rendering)
-            )
+            artifact, reason = await self.carry_out(order)
         except CacheRouteError as error:
             reason = error.message
-        except KnowledgeError as error:
-            reason = f"storage: {error}"
-        self._built.labels(reason if artifact else "failed").inc()
-        if artifact is None:
-            log.warning("no KV of %s for %s: %s", ", ".join(kid[:12] for kid in kids), fingerprint, reason)
         return BuildResult(
-            fingerprint=fingerprint,
-            instance=instance.name,
+            fingerprint=order.fingerprint,
+            instance=order.instance.name,
             artifact=artifact,
             reason=reason,
             ms=round(watch.elapsed_ms, 3),
         )
 
-    async def _within_time(
-        self, instance: InstanceRecord, kids: Sequence[str], texts: Sequence[str], rendering: Rendering
-    ) -> tuple[Artifact, str]:
-        present = self._artifacts.find(kids, rendering, instance.engine.fingerprint.id)
-        if present is not None and present.kids == tuple(kids):
+    async def _within_time(self, order: Order) -> tuple[Artifact, str]:
+        if (present := self._present(order)) is not None:
             return present, "present"
         try:
             async with asyncio.timeout(self._config.build_timeout_s), self._turns:
-                return await self._build(instance, kids, texts, rendering), "built"
+                return await self._build(order), "built"
         except TimeoutError as error:
             raise DeadlineExceeded(f"not built within {self._config.build_timeout_s:g} s") from error
+        finally:
+            self._awaited.pop(order.artifact_id, None)
 
-    async def _build(
-        self, instance: InstanceRecord, kids: Sequence[str], texts: Sequence[str], rendering: Rendering
-    ) -> Artifact:
-        engine, store = instance.engine, self._stores[instance.kv_store or ""]
-        head = await self._client.head(instance, texts, rendering)
-        if head.fingerprint != engine.fingerprint.id:
+    def _present(self, order: Order) -> Artifact | None:
+        """The whole artifact, if it is there under the keys that the engine looks for."""
+        held = self._artifacts.find(order.kids, order.rendering, order.fingerprint)
+        if held is None or held.kids != order.kids or held.n_tokens < held.whole_tokens:
+            return None
+        if _keyed_for(held, order.instance):
+            return held
+        others = [each.name for each in self._instances() if _keyed_for(held, each)]
+        if others:
+            raise NeverBuilt(
+                f"{others[0]} and {order.instance.name} have one fingerprint and name their keys differently "
+                f"({held.keys[0]}, {order.instance.engine.key_model}): KV can be kept for one of them only"
+            )
+        return None
+
+    async def _build(self, order: Order) -> Artifact:
+        instance, engine = order.instance, order.instance.engine
+        store = self._stores[instance.kv_store or ""]
+        head = await self._client.head(instance, order.texts, order.rendering)
+        if head.fingerprint != order.fingerprint:
             raise UpstreamFailed(f"{instance.name} has another engine now: {head.fingerprint}")
         keys = engine.key_scheme.keys(head.token_ids)
         if not keys:
-            raise UpstreamFailed(head.reason or f"shorter than one chunk of {engine.fingerprint.chunk_tokens} tokens")
+            raise NeverBuilt(head.reason or f"shorter than one chunk of {engine.fingerprint.chunk_tokens} tokens")
         n_tokens = len(keys) * engine.fingerprint.chunk_tokens
+        if n_tokens >= engine.max_model_len:
+            raise NeverBuilt(f"{n_tokens:,} tokens leave no room in the context of {engine.max_model_len:,}")
+        self._awaited[order.artifact_id] = keys
         if await store.missing(keys):
-            await self._client.prefill(instance, head.token_ids[:n_tokens])
+            await self._client.prefill(instance, head.token_ids[:n_tokens], background=order.background)
             await self._until_stored(store, keys)
         artifact = Artifact(
-            id=artifact_id(kids, rendering, engine.fingerprint.id),
-            kids=tuple(kids),
-            rendering=rendering,
-            fingerprint=engine.fingerprint.id,
+            id=order.artifact_id,
+            kids=order.kids,
+            rendering=order.rendering,
+            fingerprint=order.fingerprint,
             n_tokens=n_tokens,
+            whole_tokens=n_tokens,
             keys=keys,
             nbytes=0,
         )
         until_s = time.monotonic() + self._config.build_timeout_s
         return await store.run(
-            lambda link: keep(link, artifact, self._artifacts, self._library, until_s),
+            lambda link: gather_artifact(link, artifact, self._artifacts, self._library, until_s),
             timeout_s=self._config.build_timeout_s,
         )
 
@@ -183,24 +238,5 @@ class Builder:
             pause_s = min(2 * pause_s, _SLOWEST_POLL_S)
 
 
-def keep(link: Link, artifact: Artifact, artifacts: Artifacts, library: Library, until_s: float) -> Artifact:
-    """Blocking. Reads the chunks out of the store onto the disk, a few at a time, and publishes the artifact.
-
-    Raises UpstreamFailed where the chunks are not all there or not of one length, Unavailable where there is no room,
-    NotFound where the knowledge was deleted meanwhile.
-    """
-    sizes = set(link.sizes(artifact.keys))
-    if len(sizes) != 1 or (chunk_nbytes := sizes.pop()) <= 0:
-        raise UpstreamFailed(f"the kv store does not hold {len(artifact.keys)} chunks of one length")
-    complete = msgspec.structs.replace(artifact, nbytes=chunk_nbytes * len(artifact.keys))
-    buffer = memoryview(bytearray(chunk_nbytes))
-    checksums = bytearray()
-    with artifacts.building(complete.id, complete.nbytes) as draft:
-        for start in range(0, len(complete.keys), ROUND_CHUNKS):
-            for value in link.mget_into(complete.keys[start : start + ROUND_CHUNKS], buffer, until_s):
-                if value is None:
-                    raise UpstreamFailed("the kv store lost chunks while they were read")
-                checksums += draft.append(value)
-        return artifacts.publish(
-            complete, draft, bytes(checksums), lambda: len(library.blocks(complete.kids)) == len(complete.kids)
-        )
+def _keyed_for(artifact: Artifact, instance: InstanceRecord) -> bool:
+    return artifact.keys[0].startswith(f"{instance.engine.key_model}@")

@@ -1,4 +1,4 @@
-"""The instances that KV is built on: which of them, and the two calls that are made to them.
+"""The instances that KV is built on: which of them, and the calls that are made to them.
 
 Their addresses come from the lease's grant and from nowhere else.
 """
@@ -11,10 +11,13 @@ import msgspec
 from msgspec import Struct
 
 from cacheroute.errors import Unavailable, UpstreamFailed
-from cacheroute.wire.artifacts import Head, HeadRequest, PrefillRequest, Rendering
+from cacheroute.wire.artifacts import CacheReset, Head, HeadRequest, PrefillRequest, Rendering
 from cacheroute.wire.control import InstanceRecord
 
 S = TypeVar("S", bound=Struct)
+
+RESET_TIMEOUT_S = 10.0
+"""An engine empties its cache between two steps of its work."""
 
 
 def why_not(instance: InstanceRecord, stores: Collection[str]) -> str:
@@ -27,6 +30,8 @@ def why_not(instance: InstanceRecord, stores: Collection[str]) -> str:
         return "it has no kv store"
     if instance.kv_store not in stores:
         return f"its kv store {instance.kv_store!r} is not in this KDN's configuration"
+    if not instance.engine.key_model.endswith(instance.engine.fingerprint.id):
+        return f"its keys begin with {instance.engine.key_model!r}, which does not end with its fingerprint's id"
     return ""
 
 
@@ -50,14 +55,25 @@ class InstanceClient:
         """The token ids of these texts as a prompt's head, by the instance's own tokenizer and template."""
         return await self._post(instance, "/v1/kv/head", HeadRequest(texts=tuple(texts), rendering=rendering), Head)
 
-    async def prefill(self, instance: InstanceRecord, token_ids: Sequence[int]) -> None:
+    async def prefill(self, instance: InstanceRecord, token_ids: Sequence[int], *, background: bool) -> None:
         """Has the engine compute these ids, after which it stores their chunks."""
-        await self._post(instance, "/v1/kv/prefill", PrefillRequest(token_ids=tuple(token_ids)), Struct)
+        asked = PrefillRequest(token_ids=tuple(token_ids), background=background)
+        await self._post(instance, "/v1/kv/prefill", asked, Struct)
 
-    async def _post(self, instance: InstanceRecord, path: str, body: Struct, kind: type[S]) -> S:
+    async def reset_prefix_cache(self, instance: InstanceRecord) -> CacheReset:
+        """Has the engine forget its own cache; the kv store keeps what it has."""
+        return await self._post(instance, "/v1/kv/reset_prefix_cache", Struct(), CacheReset, RESET_TIMEOUT_S)
+
+    async def _post(
+        self, instance: InstanceRecord, path: str, body: Struct, kind: type[S], timeout_s: float | None = None
+    ) -> S:
+        """Without `timeout_s`, whoever calls sees to it that this ends."""
         try:
             async with self._session.post(
-                instance.control_url + path, data=msgspec.json.encode(body), headers=self._headers
+                instance.control_url + path,
+                data=msgspec.json.encode(body),
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:

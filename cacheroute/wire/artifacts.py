@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 Rendering = Literal["chat", "completions"]
+BuildState = Literal["queued", "building", "built", "present", "failed", "cancelled"]
 
 
 class Artifact(Struct, frozen=True, kw_only=True):
@@ -79,7 +80,7 @@ class Build(Struct, frozen=True, kw_only=True):
     kids: tuple[str, ...]
     rendering: Rendering
     fingerprint: str
-    state: Literal["queued", "building", "built", "present", "failed", "cancelled"]
+    state: BuildState
     why: str = ""
     """What it waits for, or why it failed."""
     ms: float = 0.0
@@ -87,6 +88,12 @@ class Build(Struct, frozen=True, kw_only=True):
 
 class Queued(Struct, frozen=True, kw_only=True):
     """The answer to `POST /v1/builds`: ids in the order of `sets`; one that was queued already keeps its id."""
+
+    ids: tuple[int, ...]
+
+
+class Cancelled(Struct, frozen=True, kw_only=True):
+    """The answer to `DELETE /v1/builds`, which takes out what is queued: the one under way ends by itself."""
 
     ids: tuple[int, ...]
 

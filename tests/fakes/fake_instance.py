@@ -40,6 +40,9 @@ class FakeInstance:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     heads: int = 0
     prefills: int = 0
+    in_background: int = 0
+    max_model_len: int = 8192
+    model_string: str = "/models"
     cancelled: int = 0
     resets: int = 0
     cached: int = 0
@@ -61,9 +64,9 @@ class FakeInstance:
         return EngineInfo(
             kind="embedded",
             model="fake-model",
-            max_model_len=8192,
+            max_model_len=self.max_model_len,
             fingerprint=fingerprint,
-            key_model=f"/models/{fingerprint.id}",
+            key_model=f"{self.model_string}/{fingerprint.id}",
             kv_bytes_per_token=self.chunk_nbytes // self.chunk_tokens,
             no_kv_reason=self.no_kv_reason,
         )
@@ -113,6 +116,7 @@ class FakeInstance:
     async def _prefill(self, request: web.Request) -> web.Response:
         asked = await read_struct(request, PrefillRequest)
         self.prefills += 1
+        self.in_background += asked.background
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
