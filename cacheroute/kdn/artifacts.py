@@ -1,24 +1,29 @@
-"""The artifacts of one KDN: what is offered is complete on disk, within a byte quota, and as it was built.
+"""The artifacts of one KDN: what is offered is complete, within a byte quota, and as it was built.
 
-Bytes go first (temp, fsync, rename), the row after them; on removal the row goes first. So a crash leaves at most a
-file that no row names, which the next start removes. Knows no engine and no kv store.
+Bytes go first, under a name of their own, the row after them; on removal the row goes first. So a crash leaves at most
+a blob that no row names, which the next start removes. Knows no engine and no kv store.
 """
 
-import fcntl
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+import logging
+import os
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import RLock
 
 import msgspec
 
-from cacheroute.errors import Conflict, NotFound, Unavailable
-from cacheroute.kdn.blobs import CHECKSUM_BYTES, Blob, BlobStore, Draft, FileBlobs, Rotten
-from cacheroute.kdn.catalogue import Catalogue, Stored
+from cacheroute.errors import NotFound, Unavailable
+from cacheroute.kdn.blob_files import FileBlobs
+from cacheroute.kdn.blobs import Blob, BlobStore, Draft, Rotten
+from cacheroute.kdn.catalogue import Stored
+from cacheroute.kdn.depot import Depot, OpenBlobs
+from cacheroute.kdn.rebuilds import NoRebuilds, Rebuilds, Rotted
+from cacheroute.kdn.room import Room
 from cacheroute.wire.artifacts import Artifact, Rendering, Verdict
+
+log = logging.getLogger(__name__)
 
 
 def artifact_id(kids: Sequence[str], rendering: Rendering, fingerprint: str) -> str:
@@ -27,186 +32,216 @@ def artifact_id(kids: Sequence[str], rendering: Rendering, fingerprint: str) -> 
 
 
 class Artifacts:
-    """Catalogue, blobs and quota as one. Lookups only read memory; what says "blocking" belongs in a thread.
+    """Rows, blobs and quota as one. Lookups only read memory; what says "blocking" belongs in a thread.
 
-    Safe to call from several threads. Raises OSError and CatalogueError where the disk fails.
+    Safe to call from several threads. Raises Unavailable where the disk or the object store fails.
     """
 
-    def __init__(self, directory: Path, quota_bytes: int, blobs: BlobStore | None = None) -> None:
-        """Blocking. Raises Conflict if another process has the directory."""
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # an API key's collections are no other user's
-        self._owned = (directory / "owner.lock").open("w")
-        try:
-            fcntl.flock(self._owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._owned.close()
-            raise Conflict(f"another process keeps its artifacts in {directory}") from error
-        self.quota_bytes = quota_bytes
-        self._blobs = FileBlobs(directory / "blobs") if blobs is None else blobs
-        self._catalogue = Catalogue(directory / "artifacts.sqlite")
-        self._lock = RLock()
-        self._in_use = Counter[str]()
-        self._reserved = 0
-        self._held = {stored.artifact.id: stored for stored in self._catalogue.all()}
-        self._turn = max((stored.turn for stored in self._held.values()), default=0)
-        names = frozenset(self._blobs.names())
-        self.drop(tuple(self._held.keys() - names))
-        for name in names - self._held.keys():
-            self._blobs.remove(name)
+    def __init__(self, directory: Path, quota_bytes: int, open_blobs: OpenBlobs = FileBlobs) -> None:
+        """Blocking. Raises Conflict if another process has the directory, CatalogueError if it cannot be used.
+
+        What a smaller quota than before has no room for is evicted.
+        """
+        self.rebuilds: Rebuilds = NoRebuilds()
+        self._depot = Depot(directory, open_blobs)
+        self._lock = self._depot.lock
+        self._shelf = self._depot.shelf
+        self._room = Room(quota_bytes, self._shelf)
+        self._turn = max((stored.turn for stored in self._shelf.all()), default=0)
+        self.drop(stored.artifact.id for stored in self._room.evictable(self._room.excess))
+        for warning in self.warnings:
+            log.warning("%s", warning)
 
     def close(self) -> None:
-        self._catalogue.close()
-        self._owned.close()
+        self._depot.close()
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._shelf)
 
     @property
     def nbytes(self) -> int:
-        return sum(artifact.nbytes for artifact in self.all())
+        return self._shelf.nbytes
+
+    @property
+    def quota_bytes(self) -> int:
+        return self._room.quota_bytes
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator should know."""
+        if self.nbytes <= self.quota_bytes:
+            return self._depot.warnings
+        over = f"pinned artifacts alone take {self.nbytes:,} bytes, the quota is {self.quota_bytes:,}: unpin some"
+        return (*self._depot.warnings, over)
 
     def all(self) -> tuple[Artifact, ...]:
-        return tuple(stored.artifact for stored in tuple(self._held.values()))
+        return tuple(stored.artifact for stored in self._shelf.all())
 
     def get(self, artifact_id: str) -> Artifact:
         """Raises NotFound."""
-        return self._stored(artifact_id).artifact
+        return self._depot.get(artifact_id).artifact
 
     def find(self, kids: Sequence[str], rendering: Rendering, fingerprint: str) -> Artifact | None:
-        """The artifact for the longest prefix of `kids`: KV of [a] serves [a, b] up to the end of a."""
+        """The artifact with the most tokens of any prefix of `kids`: KV of [a] serves [a, b] up to the end of a, and
+        better than a partial artifact of [a, b] that ends before. Of two with as many, the one of more kids."""
+        best: Artifact | None = None
         for length in range(len(kids), 0, -1):
-            stored = self._held.get(artifact_id(kids[:length], rendering, fingerprint))
-            if stored is not None:
-                return stored.artifact
-        return None
+            stored = self._shelf.get(artifact_id(kids[:length], rendering, fingerprint))
+            if stored is not None and (best is None or stored.artifact.n_tokens > best.n_tokens):
+                best = stored.artifact
+        return best
 
     def holding(self, kids: Iterable[str]) -> tuple[Artifact, ...]:
         """Those that contain any of these kids."""
-        wanted = frozenset(kids)
-        return tuple(artifact for artifact in self.all() if not wanted.isdisjoint(artifact.kids))
+        return self._shelf.holding(kids)
 
-    def by_kid(self) -> dict[str, list[str]]:
+    def by_kid(self) -> Mapping[str, tuple[str, ...]]:
         """Of each kid that any artifact contains, the artifacts' ids."""
-        ids: dict[str, list[str]] = {}
-        for artifact in self.all():
-            for kid in artifact.kids:
-                ids.setdefault(kid, []).append(artifact.id)
-        return ids
+        return self._shelf.by_kid()
+
+    def page(self, after: str, limit: int, kid: str = "", fingerprint: str = "") -> tuple[Artifact, ...]:
+        """Up to `limit` of them in the order of their ids, from the first id above `after`; of a kid, a fingerprint."""
+        return self._shelf.page(after, limit, kid, fingerprint)
 
     @contextmanager
-    def building(self, name: str, nbytes: int) -> Generator[Draft]:
+    def building(self, artifact_id: str, nbytes: int) -> Generator[Draft]:
         """Blocking. Room for an artifact and a draft to write it to, abandoned unless `publish` had it.
 
         Raises Unavailable where pinned artifacts and those in use leave no room.
         """
-        self._make_room(nbytes)
+        name = f"{artifact_id}.{os.urandom(4).hex()}"
         try:
-            draft = self._blobs.draft(name)
+            with self._lock:
+                leaving = self._room.reserve(name, nbytes)
+                evicted = self._depot.forget(stored.artifact.id for stored in leaving)
+            self._depot.discard(stored.blob for stored in evicted)
+            draft = self._depot.blobs.draft(name)
             try:
                 yield draft
             finally:
                 draft.abandon()
         finally:
             with self._lock:
-                self._reserved -= nbytes
+                self._room.release(name)
 
     def publish(self, artifact: Artifact, draft: Draft, checksums: bytes, still_wanted: Callable[[], bool]) -> Artifact:
-        """Blocking. From here on the artifact is offered, and outlives a crash. It replaces one of the same id.
+        """Blocking. From here on the artifact is offered, and outlives a crash. It replaces one of the same id, unless
+        that has more tokens: then that is returned. One with fewer tokens than `whole_tokens` is a partial one.
 
         Raises NotFound if its texts are not `still_wanted`, looked at when no removal can come between.
         """
-        draft.commit()
-        with self._lock:
-            if not still_wanted():
-                self._blobs.remove(artifact.id)
-                raise NotFound("the knowledge was deleted while its KV was built")
-            made = msgspec.structs.replace(artifact, created_at=_now(), last_used=_now())
-            self._put(Stored(made, checksums, self._next_turn()))
+        needless = draft.name
+        try:
+            draft.commit()
+            with self._lock:
+                if not still_wanted():
+                    raise NotFound("the knowledge was deleted while its KV was built")
+                before = self._shelf.get(artifact.id)
+                if before is not None and before.artifact.n_tokens > artifact.n_tokens:
+                    return before.artifact
+                made = msgspec.structs.replace(
+                    artifact,
+                    created_at=_now(),
+                    last_used=_now(),
+                    hits=before.artifact.hits if before else 0,
+                    pinned=before.artifact.pinned if before else False,
+                )
+                self._depot.put(Stored(made, checksums, self._next_turn(), draft.name))
+                self._room.release(draft.name)
+                needless = before.blob if before else ""
+        finally:
+            self._depot.discard([needless] if needless else [])
         return made
 
     @contextmanager
     def reading(self, artifact_id: str) -> Generator[Blob]:
-        """Blocking. The artifact's bytes, safe from eviction. Raises NotFound; Rotten, and then drops it."""
-        with self._lock:
-            stored = self._stored(artifact_id)
-            self._in_use[artifact_id] += 1
-        try:
-            with self._blobs.open(artifact_id, stored.checksums, stored.chunk_nbytes) as blob:
-                yield blob
-        except Rotten:
-            self.drop([artifact_id])
-            raise
-        finally:
-            with self._lock:
-                self._in_use[artifact_id] -= 1
+        """Blocking. The artifact's bytes, safe from eviction. Raises NotFound; Rotted, and then offers no more of it
+        than what is sound."""
+        with self._using(artifact_id) as stored:
+            try:
+                with self._depot.blobs.open(stored.blob, stored.checksums, stored.chunk_nbytes) as blob:
+                    yield blob
+            except Rotten as error:
+                verdict = self._examined(stored)
+                if verdict.ok:  # read at the second try: a disk on its way out
+                    raise Unavailable(f"storage: {error}", code="storage_failed") from error
+                raise Rotted(verdict, stored.artifact.n_tokens) from error
 
     def used(self, artifact_id: str) -> None:
         """Blocking. Counts a hit and makes the artifact the most recently used."""
         with self._lock:
-            if stored := self._held.get(artifact_id):
+            if stored := self._shelf.get(artifact_id):
                 artifact = msgspec.structs.replace(stored.artifact, hits=stored.artifact.hits + 1, last_used=_now())
-                self._put(Stored(artifact, stored.checksums, self._next_turn()))
+                self._depot.used(Stored(artifact, stored.checksums, self._next_turn(), stored.blob))
 
     def pin(self, artifact_id: str, pinned: bool) -> Artifact:
         """Blocking. Raises NotFound."""
         with self._lock:
-            stored = self._stored(artifact_id)
+            stored = self._depot.get(artifact_id)
             artifact = msgspec.structs.replace(stored.artifact, pinned=pinned)
-            self._put(Stored(artifact, stored.checksums, stored.turn))
+            self._depot.put(Stored(artifact, stored.checksums, stored.turn, stored.blob))
         return artifact
 
     def verify(self, artifact_id: str) -> Verdict:
-        """Blocking. Reads every chunk; what is rotten is dropped and offered no more. Raises NotFound."""
-        try:
-            with self.reading(artifact_id) as blob:
-                for index in range(len(self._stored(artifact_id).checksums) // CHECKSUM_BYTES):
-                    blob.value(index)
-        except Rotten as error:
-            return Verdict(artifact_id=artifact_id, ok=False, why=str(error))
-        return Verdict(artifact_id=artifact_id, ok=True)
+        """Blocking, for as long as reading it takes. Checks every chunk; those before the first rotten one stay as a
+        partial artifact, and the whole is ordered to be built again. Raises NotFound."""
+        with self._using(artifact_id) as stored:
+            return self._examined(stored)
 
     def drop(self, ids: Iterable[str]) -> tuple[Artifact, ...]:
-        """Blocking. Removes those that are there, pinned or not. Whoever reads one keeps reading what he opened."""
+        """Blocking. Removes those that are there, pinned or not. Whoever reads a file keeps reading what he opened."""
+        gone = self._depot.forget(ids)
+        self._depot.discard(stored.blob for stored in gone)
+        return tuple(stored.artifact for stored in gone)
+
+    def blobs_of(self, ids: Iterable[str]) -> int:
+        """Blocking. How many blobs there are of these artifacts, whether anybody is offered them or not."""
+        wanted = frozenset(ids)
+        return sum(name.partition(".")[0] in wanted for name in self._depot.blobs.names())
+
+    @contextmanager
+    def _using(self, artifact_id: str) -> Generator[Stored]:
         with self._lock:
-            gone = [self._held[each].artifact for each in ids if each in self._held]
-            self._catalogue.drop(artifact.id for artifact in gone)
-            for artifact in gone:
-                del self._held[artifact.id]
-                self._blobs.remove(artifact.id)
-        return tuple(gone)
-
-    def _stored(self, artifact_id: str) -> Stored:
-        stored = self._held.get(artifact_id)
-        if stored is None:
-            raise NotFound(f"there is no artifact {artifact_id!r}")
-        return stored
-
-    def _put(self, stored: Stored) -> None:
-        self._catalogue.put(stored)
-        self._held[stored.artifact.id] = stored
+            stored = self._depot.get(artifact_id)
+            self._room.enter(artifact_id)
+        try:
+            yield stored
+        finally:
+            with self._lock:
+                self._room.leave(artifact_id)
 
     def _next_turn(self) -> int:
         self._turn += 1
         return self._turn
 
-    def _make_room(self, nbytes: int) -> None:
-        """Reserves `nbytes`, dropping the least recently used that nobody reads and nobody pinned."""
-        with self._lock:
-            excess = self.nbytes + self._reserved + nbytes - self.quota_bytes
-            evicted: list[str] = []
-            for stored in sorted(self._held.values(), key=lambda stored: stored.turn):
-                if excess <= 0:
-                    break
-                if not stored.artifact.pinned and not self._in_use[stored.artifact.id]:
-                    evicted.append(stored.artifact.id)
-                    excess -= stored.artifact.nbytes
-            if excess > 0:
-                raise Unavailable(
-                    f"{nbytes:,} bytes more would exceed the quota of {self.quota_bytes:,}, and nothing else may go",
-                    code="quota_exceeded",
-                )
-            self.drop(evicted)
-            self._reserved += nbytes
+    def _examined(self, stored: Stored) -> Verdict:
+        """Reads it from the front. From the first rotten chunk on it is offered no more, and is ordered anew."""
+        sound, why = _sound(self._depot.blobs, stored)
+        artifact = stored.artifact
+        if not why:
+            return Verdict(artifact_id=artifact.id, ok=True)
+        kept_tokens = self._depot.cut(stored, sound)
+        log.error("artifact %s is rotten: %s", artifact.id, why)
+        return Verdict(
+            artifact_id=artifact.id,
+            ok=False,
+            why=why,
+            kept_tokens=kept_tokens,
+            rebuild=self.rebuilds.rebuild(artifact),
+        )
+
+
+def _sound(blobs: BlobStore, stored: Stored) -> tuple[int, str]:
+    """How many chunks from the front are as they were stored, and what is wrong with the next. Raises Unavailable."""
+    sound = 0
+    try:
+        with blobs.open(stored.blob, stored.checksums, stored.chunk_nbytes) as blob:
+            while sound < stored.chunks:
+                blob.value(sound)
+                sound += 1
+    except Rotten as error:
+        return sound, str(error)
+    return sound, ""
 
 
 def _now() -> str:

@@ -12,8 +12,8 @@ import msgspec
 
 from cacheroute.errors import NotFound, Overloaded, Unavailable
 from cacheroute.kdn.artifacts import Artifacts
-from cacheroute.kdn.blobs import Rotten
 from cacheroute.kdn.config import KdnConfig
+from cacheroute.kdn.rebuilds import Rotted
 from cacheroute.kdn.singleflight import SingleFlight
 from cacheroute.kdn.worker import Worker
 from cacheroute.kvstore.link import Link
@@ -56,8 +56,8 @@ class Injector:
         Raises NotFound for an unknown artifact or store, Overloaded, Unavailable.
         """
         artifact, target = self._artifacts.get(artifact_id), self.store(store)
-        if (store, artifact_id) not in self._flights and self._waiting >= self._config.max_waiting:
-            raise Overloaded(f"{self._waiting} injections are waiting", retry_after_s=1.0)
+        if (store, artifact_id) not in self._flights and self.waiting >= self._config.max_waiting:
+            raise Overloaded(f"{self.waiting} injections are waiting", retry_after_s=1.0)
         receipt, joined = await self._flights.do((store, artifact_id), lambda: self._inject(artifact, target))
         if joined:
             present = receipt.present + receipt.pushed
@@ -75,7 +75,8 @@ class Injector:
         await asyncio.gather(*(self._flights.landed(flight) for flight in self._flights if flight[1] == artifact_id))
 
     @property
-    def _waiting(self) -> int:
+    def waiting(self) -> int:
+        """Injections that wait for their turn."""
         return max(0, self.injecting - self._config.max_injections)
 
     async def _inject(self, artifact: Artifact, store: KvStore) -> InjectReceipt:
@@ -85,9 +86,8 @@ class Injector:
                 pushed = await store.run(
                     lambda link: _push(link, self._artifacts, artifact), timeout_s=self._config.inject_timeout_s
                 )
-        except Rotten as error:
-            log.error("artifact %s is dropped: %s", artifact.id, error)
-            raise Unavailable(f"artifact {artifact.id} is dropped: {error}", code="artifact_rotten") from error
+        except Rotted as error:
+            raise Unavailable(f"artifact {artifact.id} was rotten: {error}", code="artifact_rotten") from error
         except TimeoutError as error:
             raise Unavailable(
                 f"artifact {artifact.id} was not in {store.name} after {self._config.inject_timeout_s:g} s"

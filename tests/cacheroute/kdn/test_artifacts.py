@@ -1,14 +1,15 @@
 import os
+import resource
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
+from fakes.artifacts import CHUNK, blob_path, blob_paths, built
 
 from cacheroute.errors import Conflict, NotFound, Unavailable
 from cacheroute.kdn.artifacts import Artifacts, artifact_id
-from cacheroute.kdn.blobs import Rotten
-from cacheroute.wire.artifacts import Artifact
-
-CHUNK = 1000
+from knowledge.errors import NewerSchema
 
 
 @pytest.fixture
@@ -25,21 +26,6 @@ def opened(tmp_path):
     yield open_
     while held:
         held.pop().close()
-
-
-def built(artifacts, *kids, rendering="chat", fingerprint="f1", chunks=2, wanted=True):
-    artifact = Artifact(
-        id=artifact_id(kids, rendering, fingerprint),
-        kids=kids,
-        rendering=rendering,
-        fingerprint=fingerprint,
-        n_tokens=64 * chunks,
-        keys=tuple(f"{fingerprint}@{kids}@{index}" for index in range(chunks)),
-        nbytes=chunks * CHUNK,
-    )
-    with artifacts.building(artifact.id, artifact.nbytes) as draft:
-        checksums = b"".join(draft.append(memoryview(os.urandom(CHUNK))) for _ in range(chunks))
-        return artifacts.publish(artifact, draft, checksums, lambda: wanted)
 
 
 def ids(artifacts):
@@ -146,6 +132,69 @@ def test_nothing_is_evicted_for_what_cannot_fit_anyway(opened):
     assert ids(artifacts) == {"a"}
 
 
+def test_an_artifact_larger_than_the_quota_is_refused_with_what_to_do(opened):
+    artifacts = opened(quota_bytes=4 * CHUNK)
+    artifacts.pin(built(artifacts, "a").id, True)
+    with pytest.raises(Unavailable, match=r"2,000 are pinned, 0 being read.*unpin some, or raise") as full:
+        built(artifacts, "b", chunks=3)
+    assert full.value.error_code == "quota_exceeded"
+
+
+def test_a_quota_lowered_at_a_restart_evicts_down_to_it(opened):
+    artifacts = opened()
+    first = built(artifacts, "a")
+    for name in "bcd":
+        built(artifacts, name)
+    artifacts.used(first.id)
+    artifacts = opened(quota_bytes=5 * CHUNK)
+    assert ids(artifacts) == {"a", "d"}
+    assert artifacts.warnings == ()
+    assert ids(opened()) == {"a", "d"}
+
+
+def test_pinned_artifacts_beyond_a_lowered_quota_stay_and_that_is_said(opened):
+    artifacts = opened()
+    for name in "ab":
+        artifacts.pin(built(artifacts, name).id, True)
+    built(artifacts, "c")
+    artifacts = opened(quota_bytes=3 * CHUNK)
+    assert ids(artifacts) == {"a", "b"}
+    assert "pinned artifacts alone take 4,000 bytes" in artifacts.warnings[0]
+    for artifact in artifacts.all():
+        artifacts.pin(artifact.id, False)
+    built(artifacts, "d", chunks=1)
+    assert ids(artifacts) == {"b", "d"}
+
+
+def test_builds_readers_and_pins_in_many_threads_never_exceed_the_quota_nor_lose_a_reader(opened, tmp_path):
+    artifacts = opened(quota_bytes=8 * CHUNK)
+    pinned = built(artifacts, "pinned")
+    artifacts.pin(pinned.id, True)
+
+    def build(number):
+        with suppress(Unavailable, NotFound):  # where others read, build or evict just then
+            made = built(artifacts, f"k{number % 7}", chunks=1 + number % 2)
+            artifacts.used(made.id)
+            artifacts.pin(made.id, number % 5 == 0)
+            artifacts.pin(made.id, False)
+
+    def read(number):
+        for artifact in artifacts.all():
+            with suppress(Unavailable, NotFound), artifacts.reading(artifact.id) as blob:
+                blob.value(0)  # unless it was replaced or evicted just then
+
+    with ThreadPoolExecutor(6) as threads:
+        for done in [threads.submit(build if number % 3 else read, number) for number in range(150)]:
+            done.result()
+    assert artifacts.get(pinned.id).pinned
+    assert artifacts.nbytes == sum(artifact.nbytes for artifact in artifacts.all()) <= 8 * CHUNK
+    assert sum(path.stat().st_size for path in blob_paths(tmp_path / "kdn")) == artifacts.nbytes
+    with artifacts.building("x", artifacts.quota_bytes - pinned.nbytes):
+        assert artifacts.all() == (artifacts.get(pinned.id),)
+    before = artifacts.all()
+    assert opened(quota_bytes=8 * CHUNK).all() == before
+
+
 def broken_off(artifacts):
     with artifacts.building("x", 2 * CHUNK) as draft:
         draft.append(memoryview(bytes(CHUNK)))
@@ -157,7 +206,8 @@ def test_a_draft_that_was_not_published_leaves_neither_row_nor_file(opened, tmp_
     with pytest.raises(RuntimeError):
         broken_off(artifacts)
     assert len(artifacts) == 0
-    assert [path for path in (tmp_path / "kdn" / "blobs").rglob("*") if path.is_file()] == []
+    assert blob_paths(tmp_path / "kdn") == []
+    assert list((tmp_path / "kdn" / "blobs" / "drafts").iterdir()) == []
 
 
 def test_kv_of_a_text_that_was_deleted_meanwhile_is_not_published(opened, tmp_path):
@@ -165,44 +215,89 @@ def test_kv_of_a_text_that_was_deleted_meanwhile_is_not_published(opened, tmp_pa
     with pytest.raises(NotFound, match="deleted"):
         built(artifacts, "a", wanted=False)
     assert len(artifacts) == 0
-    assert list((tmp_path / "kdn" / "blobs").glob("*.kv")) == []
+    assert blob_paths(tmp_path / "kdn") == []
 
 
 def test_files_without_a_row_and_rows_without_a_file_are_gone_after_a_start(opened, tmp_path):
     artifacts = opened()
     kept, lost = built(artifacts, "a"), built(artifacts, "b")
-    directory = tmp_path / "kdn" / "blobs"
-    (directory / "orphan.kv").write_bytes(b"x")
-    (directory / f"{lost.id}.kv").unlink()
+    path = blob_path(tmp_path / "kdn", kept)
+    path.with_name("orphan.kv").write_bytes(b"x")
+    blob_path(tmp_path / "kdn", lost).unlink()
     artifacts = opened()
     assert artifacts.all() == (kept,)
-    assert [path.name for path in directory.glob("*.kv")] == [f"{kept.id}.kv"]
+    assert blob_paths(tmp_path / "kdn") == [path]
 
 
-def test_rot_is_reported_and_offered_no_more(opened, tmp_path):
+def test_the_same_artifact_built_anew_replaces_the_old_one_and_keeps_its_pin_and_hits(opened, tmp_path):
     artifacts = opened()
-    good, bad = built(artifacts, "a"), built(artifacts, "b")
-    path = tmp_path / "kdn" / "blobs" / f"{bad.id}.kv"
-    content = bytearray(path.read_bytes())
-    content[CHUNK + 7] ^= 1
-    path.write_bytes(content)
-    assert artifacts.verify(good.id).ok
-    verdict = artifacts.verify(bad.id)
-    assert not verdict.ok
-    assert "chunk 1" in verdict.why
-    assert artifacts.all() == (good,)
-    assert not path.exists()
-    with pytest.raises(NotFound):
-        artifacts.verify(bad.id)
+    first = built(artifacts, "a")
+    artifacts.pin(first.id, True)
+    artifacts.used(first.id)
+    with artifacts.reading(first.id) as blob:
+        again = built(artifacts, "a")
+        blob.value(1)
+    assert (again.pinned, again.hits, artifacts.nbytes) == (True, 1, 2 * CHUNK)
+    assert len(blob_paths(tmp_path / "kdn")) == 1
+    assert artifacts.verify(again.id).ok
 
 
-def test_a_file_that_vanished_is_found_on_reading(opened, tmp_path):
+def test_a_partial_artifact_does_not_replace_a_longer_one(opened, tmp_path):
     artifacts = opened()
-    made = built(artifacts, "a")
-    (tmp_path / "kdn" / "blobs" / f"{made.id}.kv").unlink()
-    with pytest.raises(Rotten), artifacts.reading(made.id):
-        pass
-    assert len(artifacts) == 0
+    whole = built(artifacts, "a", chunks=3)
+    assert built(artifacts, "a", chunks=2, whole_chunks=3) == whole
+    assert artifacts.all() == (whole,)
+    assert blob_paths(tmp_path / "kdn") == [blob_path(tmp_path / "kdn", whole)]
+    assert artifacts.nbytes == 3 * CHUNK
+
+
+def test_of_partial_artifacts_the_one_with_the_most_tokens_is_found(opened):
+    artifacts = opened()
+    built(artifacts, "a", "b", "c", chunks=1, whole_chunks=6)
+    two = built(artifacts, "a", "b", chunks=3, whole_chunks=4)
+    one = built(artifacts, "a", chunks=2)
+    assert artifacts.find(("a", "b", "c"), "chat", "f1") == two
+    assert artifacts.find(("a", "c"), "chat", "f1") == one
+    assert two.whole_tokens == 256
+    as_long = built(artifacts, "a", "b", "c", chunks=3, whole_chunks=6)
+    assert artifacts.find(("a", "b", "c"), "chat", "f1") == as_long
+
+
+def test_a_partial_artifact_is_one_after_a_restart(opened):
+    made = built(opened(), "a", chunks=2, whole_chunks=5)
+    kept = opened().get(made.id)
+    assert (kept.n_tokens, kept.whole_tokens) == (128, 320)
+
+
+def test_a_full_disk_under_the_catalogue_offers_nothing_and_frees_the_blob(opened, tmp_path):
+    artifacts = opened()
+    before = built(artifacts, "a")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    log_nbytes = (tmp_path / "kdn" / "artifacts.sqlite-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(log_nbytes, 2 * CHUNK), hard))
+    try:
+        with pytest.raises(Unavailable, match="storage") as full:
+            built(artifacts, "b")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert full.value.error_code == "storage_failed"
+    assert artifacts.all() == (before,)
+    assert blob_paths(tmp_path / "kdn") == [blob_path(tmp_path / "kdn", before)]
+    assert len(built(artifacts, "b").keys) == 2
+    assert ids(opened()) == {"a", "b"}
+
+
+def test_a_full_disk_under_a_blob_offers_nothing_and_frees_the_room(opened, tmp_path):
+    artifacts = opened(quota_bytes=3 * CHUNK)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
+    try:
+        with pytest.raises(Unavailable, match="storage"):
+            built(artifacts, "b")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (len(artifacts), blob_paths(tmp_path / "kdn")) == (0, [])
+    built(artifacts, "b", chunks=3)
 
 
 def test_dropping_takes_row_and_file_even_if_pinned(opened, tmp_path):
@@ -211,7 +306,7 @@ def test_dropping_takes_row_and_file_even_if_pinned(opened, tmp_path):
     artifacts.pin(made.id, True)
     assert artifacts.holding(["b", "z"]) == (artifacts.get(made.id),)
     assert [artifact.id for artifact in artifacts.drop([made.id, "unknown"])] == [made.id]
-    assert list((tmp_path / "kdn" / "blobs").glob("*.kv")) == []
+    assert blob_paths(tmp_path / "kdn") == []
     assert len(opened()) == 0
 
 
@@ -226,7 +321,5 @@ def test_rows_are_safe_from_a_later_programs_schema(opened, tmp_path):
     with sqlite3.connect(tmp_path / "kdn" / "artifacts.sqlite") as connection:
         connection.execute("INSERT INTO schema_version VALUES (99)")
     connection.close()
-    from knowledge.errors import NewerSchema
-
     with pytest.raises(NewerSchema):
         opened()
