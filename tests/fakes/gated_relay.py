@@ -1,4 +1,4 @@
-"""A TCP relay before a server, that lets so many bytes of a connection pass and holds the rest back until told."""
+"""A TCP relay before a server: a link that can be slow, or stop after so many bytes until it is told to go on."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,11 +8,16 @@ from fakes.ports import free_port
 
 
 class GatedRelay:
-    """`limit` bytes of each connection reach the server at once; `held` is set when one is stopped there."""
+    """`limit` bytes of each connection reach the server at once; `held` is set when one is stopped there.
+
+    `bytes_per_s`: how fast they pass, 0 as fast as they come. `passed` counts all that reached the server.
+    """
 
     def __init__(self, server_port: int) -> None:
         self.port = free_port()
         self.limit = 1 << 60
+        self.bytes_per_s = 0
+        self.passed = 0
         self.held = asyncio.Event()
         self.release = asyncio.Event()
         self._server_port = server_port
@@ -55,6 +60,9 @@ class GatedRelay:
                     data = data[allowed:]
                     self.held.set()
                     await self.release.wait()
+                if gated and self.bytes_per_s:
+                    await asyncio.sleep(len(data) / self.bytes_per_s)
                 writer.write(data)
                 passed += len(data)
+                self.passed += len(data) if gated else 0
                 await writer.drain()
