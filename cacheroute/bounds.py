@@ -7,3 +7,5 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+Interval = Annotated[float, Meta(ge=0)]
+"""Seconds between two rounds of something; 0: never."""

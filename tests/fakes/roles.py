@@ -34,7 +34,8 @@ FAST = {"lease_ttl_s": 1.0, "lease_renew_s": 0.05}
 
 
 def config_for(tmp_path: Path, *, pools: int = 1, instances: int = 1, kdns: int = 1, **changes: Any) -> Config:
-    """A configuration on free ports. `changes`: `security`, `scheduler`, `proxy`, `instance` as dicts of fields."""
+    """A configuration on free ports. `changes`: `security`, `scheduler`, `kdn`, `proxy`, `instance` as dicts
+    of fields."""
     ports = iter(free_ports(4 + kdns + 2 * pools + 4 * pools * instances))
     scheduler = SchedulerConfig(port=next(ports), control_port=next(ports), **FAST, **changes.get("scheduler", {}))
     engine, instance, proxy = {}, {}, {}
@@ -58,7 +59,7 @@ def config_for(tmp_path: Path, *, pools: int = 1, instances: int = 1, kdns: int 
         scheduler=scheduler,
         embedder=EmbedderConfig(port=next(ports)),
         kvstore={"kv-1": KvStoreConfig(port=next(ports), timeout_s=1.0)},
-        kdn={f"kdn-{number}": KdnConfig(port=next(ports)) for number in range(1, kdns + 1)},
+        kdn={f"kdn-{number}": KdnConfig(port=next(ports), **changes.get("kdn", {})) for number in range(1, kdns + 1)},
         engine=engine,
         proxy=proxy,
         instance=instance,
