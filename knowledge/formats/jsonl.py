@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from knowledge.errors import BinaryContent, BrokenContent, DocumentError, EmptyDocument
-from knowledge.formats.extract import Extract, Found
+from knowledge.formats.extract import Extract, Found, first_line
 
 WITHIN = "#"
 """A source that begins with it is one within the file: the file's own source goes before it."""
@@ -57,7 +57,7 @@ def _extract(decoder: msgspec.json.Decoder[_Line], number: int, raw: bytes) -> E
         return BinaryContent(f"line {number:,}: its text contains NUL characters")
     return Extract(
         text,
-        line.title,
+        line.title or first_line(text),
         line.source or f"{WITHIN}{number if line.id is None or line.id == '' else line.id}",
         version="" if line.version is None else str(line.version),
         collection=line.collection,
