@@ -37,6 +37,16 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     knowledge_ids: tuple[str, ...] | None
     """Explicit kids, most relevant first; None: retrieve."""
 
+    @property
+    def previous(self) -> str:
+        """The user's turn before the last one; empty where there is none."""
+        return self.turns[-2].text if len(self.turns) > 1 else ""
+
+    @property
+    def previous(self) -> str:
+        """The user turn before, if there was one: a question may only make sense after it."""
+        return self.turns[-2].text if len(self.turns) > 1 else ""
+
 
 def parse(endpoint: Endpoint, raw: bytes) -> ClientRequest:
     """Raises BadRequest naming the field. Fields that are the engine's business pass through unread."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
@@ -60,16 +60,7 @@ class Placer:
         if not asked.rag and asked.knowledge_ids is None:
             return Placed(retrieved=Retrieved(knowledge=(), reason="rag-off"), key=key)
         search = _Search(self._retriever, caller, until_s=time_s * SHARE_OF_TIME)
-        notes: list[str] = []
-        base = self._base(asked, key)
-        texts: dict[str, Knowledge] = {}
-        if base is not None:
-            texts = await self._texts(base.placement.kids, caller)
-            if len(texts) < len(base.placement.kids):
-                self._conversations.forget(key)
-                gone = next(kid for kid in base.placement.kids if kid not in texts)
-                notes.append(f"conversation started anew: its knowledge {gone[:12]} is gone or was changed")
-                base, texts = None, {}
+        base, texts, notes = await self._standing(asked, key, caller)
         if base is not None and base.turns == len(asked.turns) and asked.knowledge_ids is None:
             placement, found = base.placement, Retrieved(knowledge=(), reason="kept")
         elif base is None and (len(asked.turns) < 2 or asked.knowledge_ids is not None):
@@ -78,9 +69,9 @@ class Placer:
         else:
             if base is None:
                 first = await search.for_first(asked)
-                texts |= _by_kid(first.knowledge)
-                placement = Placement(head=tuple(item.kid for item in first.knowledge))
                 notes.append(f"head found for the first turn: {first.reason}")
+                texts = _by_kid(first.knowledge)
+                placement = Placement(head=tuple(texts))
             else:
                 placement = base.placement
             found = await search.for_last(asked)
@@ -88,8 +79,8 @@ class Placer:
             placement = placement.extended(asked.turns[-1].message, kids)
         texts |= _by_kid(found.knowledge)
         if placement.turns:
-            placement, note = self._fitted(placement, texts, asked)
-            notes += note
+            placement, left_out = self._fitted(placement, texts, asked)
+            notes += left_out
         retrieved = msgspec.structs.replace(found, reason="; ".join([found.reason, *notes]))
         return _placed(placement, texts, retrieved, key)
 
@@ -98,19 +89,27 @@ class Placer:
         if asked.turns and (asked.rag or asked.knowledge_ids is not None):
             self._conversations.keep(placed.key, asked.turns[-1], placed.placement.only(frozenset(used)))
 
-    def _base(self, asked: ClientRequest, key: bytes) -> Known | None:
-        """What to go on from. A turn that is asked again is looked up again: only what lies before it stands."""
-        if not asked.turns:
-            return None
-        turns = asked.turns if asked.turns[-1].answered else asked.turns[:-1]
-        known = self._conversations.known(key, turns)
-        return known or (self._conversations.head(key) if len(asked.turns) > 1 else None)
+    async def _standing(
+        self, asked: ClientRequest, key: bytes, caller: Caller
+    ) -> tuple[Known | None, dict[str, Knowledge], list[str]]:
+        """What the conversation has already, with its texts as they are now; nothing, with the reason, where one of
+        them was edited, deleted or is not this caller's to see.
 
-    async def _texts(self, kids: Sequence[str], caller: Caller) -> dict[str, Knowledge]:
-        if not kids:
-            return {}
-        blocks = await asyncio.to_thread(self._replica.blocks, kids, caller.collections)
-        return {kid: Knowledge(kid=kid, title=block.title, text=block.text) for kid, block in blocks.items()}
+        A turn that is asked again is looked up again: only what lies before it stands.
+        """
+        turns = asked.turns if asked.turns and asked.turns[-1].answered else asked.turns[:-1]
+        base = self._conversations.known(key, turns)
+        if base is None and len(asked.turns) > 1:
+            base = self._conversations.head(key)
+        if base is None or not base.placement.kids:
+            return base, {}, []
+        blocks = await asyncio.to_thread(self._replica.blocks, base.placement.kids, caller.collections)
+        gone = [kid for kid in base.placement.kids if kid not in blocks]
+        if gone:
+            self._conversations.forget(key)
+            return None, {}, [f"conversation started anew: its knowledge {gone[0][:12]} is gone or was changed"]
+        texts = {kid: Knowledge(kid=kid, title=block.title, text=block.text) for kid, block in blocks.items()}
+        return base, texts, []
 
     def _fitted(
         self, placement: Placement, texts: dict[str, Knowledge], asked: ClientRequest

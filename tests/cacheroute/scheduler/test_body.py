@@ -46,6 +46,14 @@ def test_the_question_is_the_last_user_turn():
     assert _chat(messages=messages).query == "second"
 
 
+def test_the_turn_before_is_the_last_one_that_was_answered():
+    messages = [
+        {"role": role, "content": text} for role, text in [("user", "first"), ("assistant", "x"), ("user", "q")]
+    ]
+    assert _chat(messages=messages).previous == "first"
+    assert _chat().previous == ""
+
+
 @given(
     st.binary(max_size=60)
     | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps).map(str.encode)
