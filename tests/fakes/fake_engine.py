@@ -13,6 +13,7 @@ from aiohttp import web
 from cacheroute.errors import CacheRouteError, ContextOverflow
 from cacheroute.kvstore.store import KvStore
 from cacheroute.service import Plane, error_response, json_response
+from cacheroute.wire.artifacts import CacheReset
 from cacheroute.wire.engine import EngineInfo, Fingerprint
 
 MODEL = "fake-model"
@@ -22,7 +23,8 @@ MODEL = "fake-model"
 class FakeEngine:
     """Dials and observations. `gate` holds answers back until it is set; `max_prompt_chars` is its context.
 
-    With a `store`, it puts made-up chunks of token-id prompts there, as an engine does that was asked to prefill.
+    With a `store`, it puts made-up chunks of token-id prompts there, as an engine does that was asked to prefill; with
+    a `cache` of keys, chunks of every prompt, which it finds again in its cache.
     """
 
     model: str = MODEL
@@ -34,6 +36,7 @@ class FakeEngine:
     healthy: bool = True
     weights: str = "w1"
     store: KvStore | None = None
+    cache: set[str] | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -70,6 +73,7 @@ class FakeEngine:
         app.router.add_get("/v1/engine", self._engine)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/tokenize", self._tokenize)
+        app.router.add_post("/reset_prefix_cache", self._reset_prefix_cache)
         app.router.add_post("/v1/chat/completions", self._generate)
         app.router.add_post("/v1/completions", self._generate)
         return Plane("127.0.0.1", port, app)
@@ -104,13 +108,29 @@ class FakeEngine:
                 return json_response({"choices": [{"text": "x"}], "usage": {"prompt_tokens": len(body["prompt"])}})
             if not body.get("stream"):
                 await self.gate.wait()
-                return json_response({"object": "chat.completion", "choices": [{"message": {"content": "ok"}}]})
+                usage = {"prompt_tokens_details": {"cached_tokens": await self._keep(_prompt(body))}}
+                choices = [{"message": {"content": "ok"}}]
+                return json_response({"object": "chat.completion", "choices": choices, "usage": usage})
             return await self._stream(request)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
             self.running -= 1
+
+    async def _keep(self, prompt: str) -> int:
+        """Keeps the chunks of a prompt; returns how many of its tokens were in the cache before."""
+        if self.cache is None or self.store is None:
+            return 0
+        keys = self.info.key_scheme.keys(list(prompt.encode()))
+        cached = next((index for index, key in enumerate(keys) if key not in self.cache), len(keys))
+        await self.store.write([(key, key.encode() * 8) for key in keys])
+        self.cache.update(keys)
+        return cached * self.chunk_tokens
+
+    async def _reset_prefix_cache(self, request: web.Request) -> web.Response:
+        dropped, self.cache = len(self.cache or ()), set() if self.cache is not None else None
+        return json_response(CacheReset(dropped=dropped))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         out = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

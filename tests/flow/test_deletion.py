@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from fakes.kdn_world import KdnWorld, kdn_world, text_of
-from fakes.roles import until
+from fakes.roles import Roles, config_for, running_with_knowledge, until
 
 
 @pytest.fixture
@@ -18,6 +18,11 @@ async def brief(tmp_path):
     """Where no request takes longer than a moment, so that the second purge comes soon."""
     async with kdn_world(tmp_path, request_timeout_s=0.1) as world:
         yield world
+
+
+VALVES = "The Kelmar valve opens at seven bar. It was tested in the Dunlin harbour by two engineers."
+FERRIES = "The Dunlin ferry leaves at noon. It carries forty carts and a brass bell to the Kelmar island."
+QUESTION = "At how many bar does the Kelmar valve open?"
 
 
 async def traffic(world: KdnWorld, instance, *texts: str) -> list[str]:
@@ -203,3 +208,50 @@ async def test_keys_of_an_engine_that_is_gone_are_still_known_after_a_start(worl
     await world.start_kdn()
     gone = await deleted(world, "a.md")
     assert (gone["pending"], gone["purged"]) == (["engine instance-1"], {"kv-1": len(keys)})
+
+
+async def held_keys(roles: Roles) -> set[str]:
+    """Every key of the store."""
+    keys = await roles.engine.store.run(lambda link: link.call("KEYS", "*"))
+    return {key.decode() for key in keys}
+
+
+async def test_after_a_deletion_no_prompt_with_the_text_finds_anything_of_it(tmp_path):
+    async with running_with_knowledge(config_for(tmp_path)) as roles:
+        roles.engine.cache = set()
+        ferries = await roles.learn("ferries.md", FERRIES)
+        valves = await roles.learn("valves.md", VALVES)
+        prompts = []
+        for kids in (valves, valves + ferries):
+            for mode in ("text", "kv"):
+                _, headers, _ = await roles.chat("why?", knowledge_ids=kids, Injection_type=mode)
+                assert headers["X-CacheRoute-Injection"] == mode
+                prompts.append(roles.engine.bodies[-1])
+        assert (await roles.chat(QUESTION))[1]["X-CacheRoute-Knowledge"] == valves[0]
+        status, _, answer = await roles.chat("why?", knowledge_ids=valves, Injection_type="text")
+        assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] > len(VALVES) - roles.engine.chunk_tokens
+        (kept,) = (await roles.control("GET", f"/v1/artifacts?kid={ferries[0]}", url=roles.kdn_url()))["items"]
+        kept = await roles.control("GET", f"/v1/artifacts/{kept['id']}", url=roles.kdn_url())
+
+        gone = await roles.control("DELETE", "/v1/documents?source=valves.md", url=roles.kdn_url())
+
+        assert [proof for proof in gone["proof"] if proof["left"]] == []
+        assert (len(gone["proof"]), gone["pending"]) == (6, [])
+        assert await held_keys(roles) <= set(kept["keys"])
+        assert roles.engine.cache == set()
+        for prompt in prompts:
+            url = f"http://127.0.0.1:{roles.config.engine['engine-1-1'].port}/v1/chat/completions"
+            answer = await roles.control("POST", "", prompt, url=url)
+            assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+            roles.engine.cache.clear()
+        found = await roles.control("POST", "/v1/search", {"query": QUESTION}, url=roles.kdn_url())
+        assert valves[0] not in str(found)
+
+        async def unknown() -> bool:
+            return (await roles.chat(knowledge_ids=valves))[0] == 404
+
+        await until(unknown)
+        assert valves[0] not in (await roles.chat(QUESTION))[1]["X-CacheRoute-Knowledge"]
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert [path for path in files if b"engineers" in path.read_bytes()] == []
+        assert [path.name for path in files if b"brass bell" in path.read_bytes()] != []
