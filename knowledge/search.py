@@ -9,19 +9,32 @@ import json
 import math
 import sqlite3
 from collections.abc import Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from knowledge.embedding import Vectors, checked
-from knowledge.match import Candidate, Gate, Limits, Matches, Question, match
+from knowledge.match import Gate, Limits, Matches, match
+from knowledge.ranking import Candidate, Found, Question, Ranked, rank, weigh
 from knowledge.schema import BALLAST_ROWS
 from knowledge.shelf import IS_VISIBLE, Shelf, visibility
 from knowledge.terms import content_words, fts_query
+from knowledge.wording import CLOSES, OPENS, Said, said
 
 DEPTH = 50
 """How many passages each of the two searches may put forward."""
 
 _BM25_DEPTH = 4 * DEPTH  # deeper, so that what only the vectors put forward mostly has its BM25 too
-_K1 = 1.2  # fixed in FTS5's bm25()
-_MIN_IDF = 1e-6  # likewise
+_MIN_IDF = 1e-6  # fixed in FTS5's bm25()
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the catalogue has for a question, best first, with what speaks for each; nothing is decided yet."""
+
+    question: Question
+    found: tuple[Found, ...]
 
 
 def search(
@@ -37,13 +50,20 @@ def search(
     `vector`: the question embedded as a "query", shape [1, DIMENSIONS]. `visible`: the collections the caller
     may see, None for all. Raises EmbeddingError, CatalogueError; no text of a question raises anything.
     """
-    unit = checked(vector, 1)[0]
+    found = look_up(shelf, question, vector, visible)
+    return match(found.question, found.found, gate, limits)
+
+
+def look_up(shelf: Shelf, question: str, vector: Vectors, visible: Set[str] | None = None) -> Findings:
+    """As `search`, before anything is decided."""
+    unit: NDArray[np.float32] = checked(vector, 1)[0]
     words = content_words(question)
     with shelf.read() as connection:
         bm25 = _bm25(connection, words, visible)
         cosines = shelf.vectors.top(unit, DEPTH, visible, also=list(bm25)[:DEPTH])
-        asked = Question(len(words), _bm25_mass(connection, words))
-        return match(asked, _candidates(connection, bm25, cosines), gate, limits)
+        asked = Question(_idf(connection, words))
+        ranked = rank(asked, _candidates(connection, bm25, cosines))
+        return Findings(asked, weigh(asked, ranked, _said(connection, words, ranked)))
 
 
 def _bm25(connection: sqlite3.Connection, words: Sequence[str], visible: Set[str] | None) -> dict[int, float]:
@@ -59,19 +79,19 @@ def _bm25(connection: sqlite3.Connection, words: Sequence[str], visible: Set[str
     return {row["id"]: row["bm25"] for row in rows}
 
 
-def _bm25_mass(connection: sqlite3.Connection, words: Sequence[str]) -> float:
-    """The most that any passage could score for these words, by FTS5's own idf.
+def _idf(connection: sqlite3.Connection, words: Sequence[str]) -> dict[str, float]:
+    """How rare each word is, as FTS5 has it.
 
-    Counted over all collections, since FTS5's idf is: it tells a caller nothing but how rare a word is.
+    Counted over all collections, since FTS5's is: it tells a caller nothing but how rare a word is.
     """
     passages: int = connection.execute("SELECT count(*) FROM passages").fetchone()[0]
     rows = passages + BALLAST_ROWS  # counting passage_fts itself reads all of it
     having = "SELECT count(*) FROM passage_fts WHERE passage_fts MATCH ?"
-    mass = 0.0
+    idf: dict[str, float] = {}
     for word in words:
         hits: int = connection.execute(having, (fts_query([word]),)).fetchone()[0]
-        mass += max(math.log((rows - hits + 0.5) / (hits + 0.5)), _MIN_IDF)
-    return (_K1 + 1) * mass
+        idf[word] = max(math.log((rows - hits + 0.5) / (hits + 0.5)), _MIN_IDF)
+    return idf
 
 
 def _candidates(connection: sqlite3.Connection, bm25: dict[int, float], cosines: dict[int, float]) -> list[Candidate]:
@@ -83,6 +103,7 @@ def _candidates(connection: sqlite3.Connection, bm25: dict[int, float], cosines:
     )
     return [
         Candidate(
+            passage_id=row["id"],
             kid=row["kid"],
             title=row["title"],
             passage=row["text"],
@@ -92,3 +113,21 @@ def _candidates(connection: sqlite3.Connection, bm25: dict[int, float], cosines:
         )
         for row in rows
     ]
+
+
+def _said(connection: sqlite3.Connection, words: Sequence[str], ranked: Sequence[Ranked]) -> dict[int, Said]:
+    """Which of the words each ranked passage says, by passage id."""
+    if not words:
+        return {}
+    rows = connection.execute(
+        """SELECT rowid, highlight(passage_fts, 0, :opens, :closes) AS title,
+            highlight(passage_fts, 1, :opens, :closes) AS text
+        FROM passage_fts WHERE passage_fts MATCH :words AND rowid IN (SELECT value FROM json_each(:passages))""",
+        {
+            "opens": OPENS,
+            "closes": CLOSES,
+            "words": fts_query(words),
+            "passages": json.dumps([found.candidate.passage_id for found in ranked]),
+        },
+    )
+    return {row["rowid"]: said(words, row["title"], row["text"]) for row in rows}

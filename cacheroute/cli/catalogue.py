@@ -6,7 +6,7 @@ from dataclasses import asdict
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.selection import chosen_kdn, chosen_kdns, find_blocks
 from cacheroute.wire.documents import BlockInfo, DocumentInfo
-from knowledge.match import Gate, Matches
+from knowledge.match import Matches
 
 
 def listing(invocation: Invocation, collection: str | None, blocks: bool, kdn: str | None) -> None:
@@ -107,14 +107,15 @@ def search(invocation: Invocation, query: str, k: int) -> None:
         async with invocation.client() as client:
             return await client.search(query, k)
 
-    matches, gate, out = asyncio.run(asked()), Gate(), invocation.out
-    out.result({**asdict(matches), "threshold": asdict(gate)})
+    matches, out = asyncio.run(asked()), invocation.out
+    out.result(asdict(matches))
     out.table(
-        ("KID", "TITLE", "SCORE", "WORDS", "MEANING", "TOKENS", "VERDICT"),
+        ("KID", "TITLE", "CONFIDENCE", "SCORE", "WORDS", "MEANING", "TOKENS", "VERDICT"),
         (
             (
                 match.kid[:12],
                 match.title,
+                f"{match.confidence:.2f}",
                 f"{match.fused:.2f}",
                 f"{match.lexical:.2f}",
                 f"{match.cosine:.2f}",
@@ -123,6 +124,6 @@ def search(invocation: Invocation, query: str, k: int) -> None:
             )
             for match in matches.considered[:k]
         ),
-        right=("SCORE", "WORDS", "MEANING", "TOKENS"),
+        right=("CONFIDENCE", "SCORE", "WORDS", "MEANING", "TOKENS"),
     )
-    out.say(f"{matches.reason} (the best needs a score of {gate.min_fused:.2f} and a meaning of {gate.min_cosine:.2f})")
+    out.say(f"{matches.reason} (threshold in force: a confidence of {matches.threshold:.2f})")

@@ -9,16 +9,17 @@ from typing import TypeVar
 import aiohttp
 from aiohttp import web
 
-from cacheroute import tokens
+from cacheroute import sanitise, tokens
 from cacheroute.address import base_url
 from cacheroute.changes_client import ChangesClient
 from cacheroute.config import Config
 from cacheroute.embedding_client import EmbeddingClient
-from cacheroute.errors import BadRequest, CacheRouteError
+from cacheroute.errors import BadRequest, CacheRouteError, NotFound
 from cacheroute.incoming import query_number, read_body, read_struct
 from cacheroute.lease import LeaseTable, Record
 from cacheroute.scheduler import body
 from cacheroute.scheduler.access import Access, Caller
+from cacheroute.scheduler.calibration import Calibrator
 from cacheroute.scheduler.registry import Registry
 from cacheroute.scheduler.retrieval import Retriever
 from cacheroute.scheduler.serve import Server
@@ -27,7 +28,7 @@ from cacheroute.scheduler.traces import TraceRing
 from cacheroute.service import Guard, Plane, json_response, plane_app
 from cacheroute.telemetry import Metrics
 from cacheroute.wire.control import KdnRecord, Listing, ProxyRecord
-from cacheroute.wire.retrieval import SearchRequest
+from cacheroute.wire.retrieval import CalibrateRequest, SearchRequest
 from cacheroute.wire.serve import Endpoint
 from knowledge.match import Limits
 from knowledge.replica import Replica
@@ -52,6 +53,7 @@ class Scheduler:
 
     replica: Replica
     retriever: Retriever
+    calibrator: Calibrator
     server: Server
     follower: Follower
 
@@ -83,9 +85,12 @@ class Scheduler:
         app.router.add_delete("/v1/leases/{role:kdn|proxy}/{name}", self._leave)
         app.router.add_get("/v1/peers", self._peers)
         app.router.add_post("/v1/search", self._search)
+        app.router.add_post("/v1/calibrate", self._calibrate)
+        app.router.add_get("/v1/calibrate", self._calibration)
         app.router.add_get("/debug/status", self._status)
         app.router.add_get("/debug/strategy", self._strategy)
         app.router.add_get("/debug/requests", self._last_requests)
+        app.router.add_get("/debug/requests/{request_id}", self._one_request)
         return app
 
     def _plane(self, token: str | None) -> web.Application:
@@ -105,6 +110,9 @@ class Scheduler:
             )
             limits = Limits(max_blocks=self.settings.retrieval_top_k, max_tokens=self.settings.knowledge_token_budget)
             self.retriever = Retriever(self.replica, client, limits, self._refresh)
+            kept = self._config.paths.data_dir / "scheduler" / "calibration.json"
+            self.calibrator = Calibrator(self.retriever, self.replica, kept)
+            await stack.enter_async_context(self.calibrator.running())
             self.follower = Follower(self.replica, ChangesClient(session, self._token))
             stack.push_async_callback(self.follower.close)
             await self.follower.keep_to(self._config.kdn)
@@ -175,7 +183,14 @@ class Scheduler:
         asked = await read_struct(request, SearchRequest)
         limits = Limits(max_blocks=asked.k, max_tokens=self.settings.knowledge_token_budget)
         operator = Caller(name="operator", collections=None)
-        return json_response(await self.retriever.search(asked.query, operator, limits))
+        return json_response(await self.retriever.search(asked.query, operator, limits, asked.previous))
+
+    async def _calibrate(self, request: web.Request) -> web.Response:
+        asked = await read_struct(request, CalibrateRequest)
+        return json_response(await self.calibrator.calibrate(asked.questions))
+
+    async def _calibration(self, request: web.Request) -> web.Response:
+        return json_response(self.calibrator.present)
 
     async def _status(self, request: web.Request) -> web.Response:
         origins = await asyncio.to_thread(self.replica.origins)
@@ -220,6 +235,14 @@ class Scheduler:
 
     async def _last_requests(self, request: web.Request) -> web.Response:
         return json_response({"requests": self.traces.newest(query_number(request, "limit", 50))})
+
+    async def _one_request(self, request: web.Request) -> web.Response:
+        name = request.match_info["request_id"]
+        trace = self.traces.find(name)
+        if trace is None:
+            raise NotFound(f"no request {sanitise.for_line(name, 100)!r} is kept; the last "
+                           f"{self.settings.trace_ring} are")  # fmt: skip
+        return json_response(trace)
 
 
 def _model(name: str) -> dict[str, object]:

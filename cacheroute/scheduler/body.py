@@ -39,11 +39,6 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
 
     @property
     def previous(self) -> str:
-        """The user's turn before the last one; empty where there is none."""
-        return self.turns[-2].text if len(self.turns) > 1 else ""
-
-    @property
-    def previous(self) -> str:
         """The user turn before, if there was one: a question may only make sense after it."""
         return self.turns[-2].text if len(self.turns) > 1 else ""
 

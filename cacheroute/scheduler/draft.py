@@ -54,6 +54,7 @@ class Draft:
             error=self.error,
             knowledge=self.knowledge,
             retrieval=self.retrieved.reason,
+            considered=self.retrieved.considered,
             conversation=self.conversation,
             pool=self.pool,
             instance=self.shown.get("X-CacheRoute-Instance", ""),

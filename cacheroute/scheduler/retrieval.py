@@ -9,21 +9,28 @@ from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.errors import CacheRouteError, NotFound
 from cacheroute.scheduler.access import Caller
 from cacheroute.scheduler.body import ClientRequest
+from cacheroute.wire.decision import Considered
 from cacheroute.wire.serve import Knowledge
 from knowledge.document import Block
 from knowledge.match import Gate, Limits, Matches
 from knowledge.replica import Replica
-from knowledge.search import search
+from knowledge.turn import search_turn, turn
 
 MAX_QUESTION_CHARS = 16_384
 """What is looked up of a question: more than an embedding model and the word search read of it anyway. A pasted
 book would keep both from everybody else for seconds."""
 
 
+MAX_CONSIDERED = 5
+"""How many of the blocks that were looked at a request's trace tells about."""
+
+
 class Retrieved(Struct, frozen=True, kw_only=True):
     knowledge: tuple[Knowledge, ...]
     """Most relevant first."""
     reason: str
+    considered: tuple[Considered, ...] = ()
+    """The best few, best first, also where none was used."""
 
 
 class Retriever:
@@ -36,7 +43,8 @@ class Retriever:
         self._embedder = embedder
         self._limits = limits
         self._refresh = refresh
-        self._gate = Gate()
+        self.gate = Gate()
+        """What a block must reach; whoever knows this catalogue better replaces it."""
 
     async def knowledge_for(self, asked: ClientRequest, caller: Caller) -> Retrieved:
         """Raises NotFound for an explicit kid that does not exist for this caller; nothing else."""
@@ -47,19 +55,26 @@ class Retriever:
         if not asked.query.strip():
             return Retrieved(knowledge=(), reason="no-question")
         try:
-            matches = await self.search(asked.query, caller, self._limits)
+            matches = await self.search(asked.query, caller, self._limits, asked.previous)
         except CacheRouteError as error:  # no knowledge rather than no answer
             return Retrieved(knowledge=(), reason=f"retrieval-unavailable: {error.message}")
         kids = [match.kid for match in matches.accepted]
         blocks = await asyncio.to_thread(self._replica.blocks, kids, caller.collections)
-        return Retrieved(knowledge=_as_knowledge(kids, blocks), reason=matches.reason)
+        return Retrieved(
+            knowledge=_as_knowledge(kids, blocks), reason=matches.reason, considered=considered_of(matches)
+        )
 
-    async def search(self, question: str, caller: Caller, limits: Limits) -> Matches:
-        """What was considered for a question, with scores. Raises Unavailable, Overloaded, UpstreamFailed."""
-        question = question[:MAX_QUESTION_CHARS]
-        vector = await self._embedder.embed([question], "query")
+    async def search(
+        self, question: str, caller: Caller, limits: Limits, previous: str = "", gate: Gate | None = None
+    ) -> Matches:
+        """What was considered for a question that follows the user's turn `previous`, with scores.
+
+        Another `gate` than the one in force may be asked. Raises Unavailable, Overloaded, UpstreamFailed.
+        """
+        asked = turn(question[:MAX_QUESTION_CHARS], previous[:MAX_QUESTION_CHARS])
+        vectors = await self._embedder.embed(asked.texts, "query")
         return await asyncio.to_thread(
-            search, self._replica.shelf, question, vector, self._gate, limits, caller.collections
+            search_turn, self._replica.shelf, asked, vectors, gate or self.gate, limits, caller.collections
         )
 
     async def _explicit(self, kids: tuple[str, ...], caller: Caller) -> Retrieved:
@@ -71,6 +86,22 @@ class Retriever:
             if kid not in blocks:
                 raise NotFound(f"there is no knowledge {kid!r}", param="knowledge_ids", code="knowledge_not_found")
         return Retrieved(knowledge=_as_knowledge(kids, blocks), reason="explicit")
+
+
+def considered_of(matches: Matches) -> tuple[Considered, ...]:
+    """The best few, without their texts."""
+    return tuple(
+        Considered(
+            kid=match.kid,
+            title=match.title,
+            fused=round(match.fused, 4),
+            lexical=round(match.lexical, 4),
+            cosine=round(match.cosine, 4),
+            confidence=round(match.confidence, 4),
+            reason=match.reason,
+        )
+        for match in matches.considered[:MAX_CONSIDERED]
+    )
 
 
 def _as_knowledge(kids: Sequence[str], blocks: dict[str, Block]) -> tuple[Knowledge, ...]:

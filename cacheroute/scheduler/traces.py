@@ -15,6 +15,8 @@ TAIL_BYTES = 4096
 class Traced(Protocol):
     """A request, under way or over."""
 
+    request_id: str
+
     def trace(self) -> RequestTrace:
         """What is known of it now."""
         ...
@@ -32,6 +34,10 @@ class TraceRing:
     def newest(self, limit: int) -> list[RequestTrace]:
         """Newest first."""
         return [request.trace() for request in list(reversed(self._ring))[: max(limit, 0)]]
+
+    def find(self, request_id: str) -> RequestTrace | None:
+        """The newest request of this id, if it is still kept."""
+        return next((request.trace() for request in reversed(self._ring) if request.request_id == request_id), None)
 
 
 class AnswerTail:

@@ -97,7 +97,7 @@ def test_a_document_is_added_found_shown_replaced_and_deleted(person: Operator, 
 def test_search_shows_scores_the_threshold_and_the_reason(person: Operator, herons: Path) -> None:
     found = person.cacheroute("knowledge", "search", "When do the grey herons catch pike?", "--json").json
     assert found["accepted"][0]["title"] == "Grey herons"
-    assert found["accepted"][0]["fused"] >= found["threshold"]["min_fused"]
+    assert found["accepted"][0]["confidence"] >= found["threshold"]
     nothing = person.cacheroute("knowledge", "search", "How do I cancel my newspaper subscription?")
     assert "below-gate" in nothing.out
 

@@ -2,79 +2,77 @@ from __future__ import annotations
 
 import pytest
 
-from knowledge.match import Candidate, Gate, Limits, Question, match
+from knowledge.confidence import Evidence, Regression
+from knowledge.match import Gate, Limits, Matches, match
+from knowledge.ranking import Candidate, Found, Question, Ranked
 
-QUESTION = Question(content_words=3, bm25_mass=10.0)
+QUESTION = Question({"a": 1.0, "b": 1.0, "c": 1.0})
+BY_COSINE = Regression(-5.0, Evidence(10, 0, 0, 0, 0, 0, 0, 0, 0))
+"""Confidence .5 at a cosine of .5, .27 at .4, .95 at .8."""
 
 
-def candidate(kid: str, bm25: float, cosine: float, tokens: int = 100, passage: str = "p") -> Candidate:
-    return Candidate(kid, f"title of {kid}", passage, tokens, bm25, cosine)
+def found(kid: str, cosine: float, tokens: int = 100, fused: float = 0.5) -> Found:
+    candidate = Candidate(1, kid, f"title of {kid}", "p", tokens, 1.0, cosine)
+    return Found(Ranked(candidate, 0.5, fused), Evidence(cosine, 0, 0, 0, 0, 0, 0, 0, 0), frozenset())
 
 
-def test_scores_are_fused_and_a_block_stands_by_its_best_passage() -> None:
-    found = match(
-        QUESTION,
-        [candidate("a", 2, 0.4, passage="worse"), candidate("b", 8, 0.6), candidate("a", 8, 0.8, passage="better")],
-        Gate(),
-        Limits(),
-    )
-    assert [(m.kid, m.passage, round(m.fused, 3)) for m in found.considered] == [("a", "better", 0.8), ("b", "p", 0.7)]
-    assert found.accepted == found.considered
-    assert found.reason == "accepted: fused 0.80"
-    assert (found.accepted[0].lexical, found.accepted[0].cosine) == (0.8, 0.8)
+def decide(*blocks: Found, question: Question = QUESTION, limits: Limits | None = None) -> Matches:
+    return match(question, blocks, Gate(min_confidence=0.5), limits or Limits(), BY_COSINE)
+
+
+def test_each_block_is_let_through_or_not_by_its_own_confidence() -> None:
+    decided = decide(found("a", 0.8), found("b", 0.4), found("c", 0.6))
+    assert [each.kid for each in decided.accepted] == ["a", "c"]
+    assert [each.reason for each in decided.considered] == [
+        "accepted: confidence 0.95",
+        "below-gate: confidence 0.27 < 0.50",
+        "accepted: confidence 0.73",
+    ]
+    assert (decided.reason, decided.threshold) == ("accepted: confidence 0.95", 0.5)
+    assert round(decided.considered[0].confidence, 2) == 0.95
 
 
 @pytest.mark.parametrize(
     ("question", "top", "reason"),
     [
-        (Question(1, 10), candidate("a", 4, 0.5), "below-gate: content words 1 < 2"),
-        (Question(0, 0), candidate("a", 0, 0.99), "below-gate: content words 0 < 2"),
-        (QUESTION, candidate("a", 9, 0.29), "below-gate: cosine 0.29 < 0.30"),
-        (QUESTION, candidate("a", 1, 0.32), "below-gate: fused 0.21 < 0.35"),
+        (Question({"a": 1.0}), found("a", 0.9), "below-gate: content words 1 < 2"),
+        (Question({}), found("a", 0.99, fused=0.9), "below-gate: content words 0 < 2"),
+        (QUESTION, found("a", 0.29), "below-gate: cosine 0.29 < 0.30"),
+        (QUESTION, found("a", 0.32), "below-gate: confidence 0.14 < 0.50"),
     ],
 )
-def test_the_gate_abstains_and_says_why_for_each(question: Question, top: Candidate, reason: str) -> None:
-    found = match(question, [top, candidate("b", 0, 0.1)], Gate(), Limits())
-    assert found.accepted == ()
-    assert found.reason == reason
-    assert [m.reason for m in found.considered] == [reason, reason]
+def test_the_gate_abstains_and_says_why(question: Question, top: Found, reason: str) -> None:
+    decided = decide(top, found("b", 0.1), question=question)
+    assert decided.accepted == ()
+    assert decided.reason == reason
 
 
 def test_one_content_word_suffices_when_it_names_the_subject() -> None:
-    assert match(Question(1, 10), [candidate("a", 8, 0.6)], Gate(), Limits()).accepted
+    assert decide(found("a", 0.8, fused=0.7), question=Question({"a": 1.0})).accepted
 
 
 def test_nothing_found_is_said_so() -> None:
-    assert match(QUESTION, [], Gate(), Limits()).reason == "no-passage"
-
-
-def test_blocks_far_below_the_best_one_are_cut() -> None:
-    found = match(QUESTION, [candidate("a", 8, 0.8), candidate("b", 5, 0.5), candidate("c", 4, 0.4)], Gate(), Limits())
-    assert [m.kid for m in found.accepted] == ["a", "b"]
-    assert found.considered[2].reason == "below-cut: fused 0.40 < 0.48"
+    assert decide().reason == "no-passage"
 
 
 def test_no_more_blocks_than_allowed() -> None:
-    found = match(QUESTION, [candidate(kid, 8, 0.8) for kid in "abc"], Gate(), Limits(max_blocks=2))
-    assert [m.kid for m in found.accepted] == ["a", "b"]
-    assert found.considered[2].reason == "over-count: 2 blocks taken"
+    decided = decide(*(found(kid, 0.8) for kid in "abc"), limits=Limits(max_blocks=2))
+    assert [each.kid for each in decided.accepted] == ["a", "b"]
+    assert decided.considered[2].reason == "over-count: 2 blocks taken"
 
 
 def test_the_token_budget_holds_and_a_shorter_block_may_still_fit() -> None:
-    blocks = [candidate("a", 9, 0.9, 60), candidate("b", 8, 0.8, 50), candidate("c", 7, 0.7, 40)]
-    found = match(QUESTION, blocks, Gate(), Limits(max_tokens=100))
-    assert [m.kid for m in found.accepted] == ["a", "c"]
-    assert found.considered[1].reason == "over-budget: 60 + 50 > 100 tokens"
-    none = match(QUESTION, blocks[:1], Gate(), Limits(max_tokens=50))
+    blocks = [found("a", 0.9, 60), found("b", 0.8, 50), found("c", 0.7, 40)]
+    decided = decide(*blocks, limits=Limits(max_tokens=100))
+    assert [each.kid for each in decided.accepted] == ["a", "c"]
+    assert decided.considered[1].reason == "over-budget: 60 + 50 > 100 tokens"
+    none = decide(blocks[0], limits=Limits(max_tokens=50))
     assert (none.accepted, none.reason) == ((), "over-budget: 0 + 60 > 50 tokens")
 
 
-def test_equal_scores_are_ordered_by_kid_so_that_every_copy_answers_alike() -> None:
-    blocks = [candidate(kid, 8, 0.8) for kid in "bca"]
-    for order in (blocks, blocks[::-1]):
-        assert [m.kid for m in match(QUESTION, order, Gate(), Limits()).accepted] == ["a", "b", "c"]
-
-
-def test_a_question_without_known_mass_has_no_lexical_score() -> None:
-    [found] = match(Question(2, 0.0), [candidate("a", 5, 0.9)], Gate(), Limits()).considered
-    assert (found.lexical, found.fused) == (0.0, 0.45)
+def test_the_shipped_threshold_refuses_what_nothing_speaks_for_and_takes_what_all_speaks_for() -> None:
+    """A threshold that lets everything pass, or nothing, would be none."""
+    for evidence, accepted in ((Evidence(0.35, 0, 0, 0, 0.2, 0.3, 0.1, 1.4, 0.3), 0),
+                               (Evidence(0.7, 0.3, 0.4, 0.35, 1, 1, 1, 1.8, 0.2), 1)):  # fmt: skip
+        top = Found(found("a", evidence.cosine).ranked, evidence, frozenset())
+        assert len(match(QUESTION, [top], Gate(), Limits()).accepted) == accepted

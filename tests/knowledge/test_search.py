@@ -11,8 +11,8 @@ from knowledge.match import Gate, Limits, Matches
 from knowledge.search import search
 from knowledge.text import kid_of
 
-OPEN = Gate(min_content_words=0, min_cosine=-1, min_fused=-1)
-ALL = Limits(share_of_top=0, max_blocks=100, max_tokens=10**9)
+OPEN = Gate(min_confidence=0, min_content_words=0, min_cosine=-1, min_fused_one_word=-1)
+ALL = Limits(max_blocks=100, max_tokens=10**9)
 
 TEXTS = {
     "cache": "The key value cache of a transformer grows with every token that it reads.",
