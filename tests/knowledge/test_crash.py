@@ -49,6 +49,29 @@ while True:
     pass
 """
 
+TAKER = """
+import sys
+from pathlib import Path
+from fakes.hash_embedder import register
+from knowledge.library import Library
+from knowledge.versions import Assembly, Version
+
+theirs, mine = Library(Path(sys.argv[1] + ".theirs")), Library(Path(sys.argv[1]))
+number = int(sys.argv[2])
+while True:
+    text = [f"version {number} part {part} " + "of many " * 400 for part in range(4)]
+    done = register(theirs, "a", "\\n\\n".join(text))
+    if number % 5 == 4:
+        theirs.delete(done.document_id)
+    for news in Assembly().feed(theirs.changes().items):
+        if isinstance(news, Version):
+            mine.register(news.draft, news.vectors, news.stamp)
+        else:
+            mine.delete_told(news.document_id, news.kids, news.deleted_ms)
+    print(number, flush=True)
+    number += 1
+"""
+
 
 def killed_after(lines: int, program: str, *arguments: str) -> list[str]:
     """What a Python program printed, in whole lines, until it was killed some time after so many."""
@@ -128,3 +151,23 @@ def test_an_import_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert library.page() == blocks
     assert {record.revision for record in library.list()} == {1}
     library.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_what_is_taken_over_from_another_is_old_or_new_after_kill_9_and_never_half(tmp_path: Path) -> None:
+    path, number = tmp_path / "library.db", 0
+    for lines in (2, 6):
+        done = int(killed_after(lines, TAKER, str(path), str(number))[-1])
+        library = Library(path)
+        blocks = library.page()
+        if blocks:
+            versions = {int(block.text.split()[1]) for block in blocks}
+            assert versions <= {done, done + 1}
+            assert len(versions) == 1
+            parts = {int(block.text.partition(" part ")[2].split()[0]) for block in blocks}
+            assert parts == {0, 1, 2, 3}
+        else:
+            assert 4 in {done % 5, (done + 1) % 5}
+        check_whole(library)
+        library.close()
+        number = done + 2
