@@ -228,7 +228,7 @@ async def test_after_a_deletion_no_prompt_with_the_text_finds_anything_of_it(tmp
                 assert headers["X-CacheRoute-Injection"] == mode
                 prompts.append(roles.engine.bodies[-1])
         assert (await roles.chat(QUESTION))[1]["X-CacheRoute-Knowledge"] == valves[0]
-        status, _, answer = await roles.chat("why?", knowledge_ids=valves, Injection_type="text")
+        _, _, answer = await roles.chat("why?", knowledge_ids=valves, Injection_type="text")
         assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] > len(VALVES) - roles.engine.chunk_tokens
         (kept,) = (await roles.control("GET", f"/v1/artifacts?kid={ferries[0]}", url=roles.kdn_url()))["items"]
         kept = await roles.control("GET", f"/v1/artifacts/{kept['id']}", url=roles.kdn_url())
