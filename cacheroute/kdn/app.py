@@ -9,11 +9,14 @@ from typing import cast
 from aiohttp import web
 
 from cacheroute.config import Config
+from cacheroute.kdn.archive_routes import ArchiveRoutes
 from cacheroute.kdn.artifact_routes import ArtifactRoutes
+from cacheroute.kdn.build_routes import BuildRoutes
 from cacheroute.kdn.config import KdnConfig
 from cacheroute.kdn.document_routes import DocumentRoutes
 from cacheroute.kdn.instances import why_not
 from cacheroute.kdn.role import Kdn
+from cacheroute.kdn.sync_routes import SyncRoutes
 from cacheroute.service import Guard, Plane, json_response, plane_app
 from knowledge.parse import MAX_BYTES
 
@@ -27,7 +30,10 @@ async def planes(config: Config, name: str) -> list[Plane]:
     app = plane_app(guard, kdn.metrics, max_body_bytes=2 * MAX_BYTES)  # as JSON, a text is somewhat longer
     app.cleanup_ctx.append(kdn.running)
     app.add_routes(DocumentRoutes(kdn).all())
+    app.add_routes(ArchiveRoutes(kdn).all())
     app.add_routes(ArtifactRoutes(kdn).all())
+    app.add_routes(SyncRoutes(kdn).all())
+    app.add_routes(BuildRoutes(kdn).all())
     app.router.add_get("/debug/status", _Status(kdn).answer)
     return [Plane(settings.host, settings.port, app)]
 
@@ -52,9 +58,14 @@ class _Status:
                     "pinned": sum(artifact.pinned for artifact in artifacts),
                     "nbytes": kdn.artifacts.nbytes,
                     "quota_bytes": kdn.artifacts.quota_bytes,
+                    "warnings": kdn.artifacts.warnings,
                 },
                 "injecting": kdn.injector.injecting,
                 "building": kdn.builder.building,
+                "load": kdn.meter.load(kdn.injector, kdn.builder),
+                "not_synced": kdn.syncer.failures,
+                "builds_queued": kdn.backlog.queue.waiting,
+                "purges": kdn.purger.entries,
                 "kv_stores": tuple(kdn.stores),
                 "instances": {
                     instance.name: {

@@ -48,13 +48,7 @@ class ArtifactRoutes:
     async def _list(self, request: web.Request) -> web.Response:
         limit, (after,) = page_limit(request), page_after(request, tuple[str]) or ("",)
         kid, fingerprint = request.query.get("kid", ""), request.query.get("fingerprint", "")
-        held = [
-            artifact
-            for artifact in sorted(self._kdn.artifacts.all(), key=lambda each: each.id)
-            if artifact.id > after
-            and (not kid or kid in artifact.kids)
-            and (not fingerprint or artifact.fingerprint == fingerprint)
-        ]
+        held = self._kdn.artifacts.page(after, limit + 1, kid, fingerprint)
         page, following = cut_page(held, limit, lambda artifact: (artifact.id,))
         return json_response(Page[ArtifactInfo](items=tuple(map(_info, page)), next=following))
 
@@ -63,10 +57,13 @@ class ArtifactRoutes:
 
     async def _find(self, request: web.Request) -> web.Response:
         asked = await read_struct(request, FindArtifact)
+        self._kdn.backlog.wishes.count(asked)
         found = self._kdn.artifacts.find(asked.kids, asked.rendering, asked.fingerprint)
         if found is None:
             return json_response(FoundArtifact(artifact=None, reason="no artifact begins with these blocks here"))
-        return json_response(FoundArtifact(artifact=found, reason=f"{len(found.kids)} of {len(asked.kids)} blocks"))
+        part = f", {found.n_tokens} of {found.whole_tokens} tokens" if found.n_tokens < found.whole_tokens else ""
+        reason = f"{len(found.kids)} of {len(asked.kids)} blocks{part}"
+        return json_response(FoundArtifact(artifact=found, reason=reason))
 
     async def _drop(self, request: web.Request) -> web.Response:
         artifact = self._kdn.artifacts.get(request.match_info["id"])
@@ -79,11 +76,12 @@ class ArtifactRoutes:
         return json_response(_info(pinned))
 
     async def _verify(self, request: web.Request) -> web.Response:
-        return json_response(await self._kdn.artifact_thread.run(self._kdn.artifacts.verify, request.match_info["id"]))
+        return json_response(await self._kdn.verify_thread.run(self._kdn.artifacts.verify, request.match_info["id"]))
 
     async def _inject(self, request: web.Request) -> web.Response:
         asked = await read_struct(request, InjectRequest)
-        receipt = await self._kdn.injector.inject(asked.artifact_id, asked.store)
+        with self._kdn.meter.injection():
+            receipt = await self._kdn.injector.inject(asked.artifact_id, asked.store)
         log.debug("request %s: %s", asked.request_id, receipt)
         return json_response(receipt)
 

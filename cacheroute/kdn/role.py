@@ -3,7 +3,7 @@
 They are opened with the plane and closed after it. Knows no route.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -11,21 +11,30 @@ from aiohttp import web
 
 from cacheroute import tokens
 from cacheroute.address import base_url
+from cacheroute.changes_client import ChangesClient
 from cacheroute.config import Config
 from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.kdn.artifacts import Artifacts
+from cacheroute.kdn.backlog import Backlog, open_backlog
+from cacheroute.kdn.blob_places import blobs_of
 from cacheroute.kdn.builder import Builder
 from cacheroute.kdn.config import KdnConfig
-from cacheroute.kdn.documents import Documents, Prepared
+from cacheroute.kdn.documents import Documents, Prepared, open_library
 from cacheroute.kdn.injector import Injector
 from cacheroute.kdn.instances import InstanceClient
+from cacheroute.kdn.load import InjectionMeter
+from cacheroute.kdn.places import LibraryPlace
+from cacheroute.kdn.proof import Prover
 from cacheroute.kdn.purge import Purger
+from cacheroute.kdn.purge_journal import PurgeJournal
+from cacheroute.kdn.sync import Syncer
 from cacheroute.kdn.unbroken import Unbroken
+from cacheroute.kdn.whereabouts import Whereabouts
 from cacheroute.kdn.worker import Worker
 from cacheroute.kvstore.store import KvStore
 from cacheroute.lease import LeaseKeeper
 from cacheroute.telemetry import Metrics, new_request_id
-from cacheroute.wire.control import InstanceRecord, KdnLoad, KdnRecord
+from cacheroute.wire.control import InstanceRecord, KdnRecord
 from cacheroute.wire.documents import AddedDocument, DeletedDocument
 from knowledge.library import Library
 
@@ -37,9 +46,12 @@ class Kdn:
     artifacts: Artifacts
     library: Library
     builder: Builder
+    backlog: Backlog
     injector: Injector
     purger: Purger
+    prover: Prover
     lease: LeaseKeeper
+    syncer: Syncer
     stores: dict[str, KvStore]
 
     def __init__(self, config: Config, name: str, settings: KdnConfig) -> None:
@@ -50,19 +62,27 @@ class Kdn:
         self.tokens = tokens.ensure(config.paths.state_dir)
         self._library_threads = Worker("library", threads=2)
         self.artifact_thread = Worker("artifacts")
+        self.verify_thread = Worker("verify")
+        self._purge_thread = Worker("purges")
+        self.archive_threads = Worker("archives", threads=2)
         self.unbroken = Unbroken()
         self.metrics = Metrics("kdn")
+        self.meter = InjectionMeter()
 
     async def running(self, app: web.Application) -> AsyncGenerator[None]:
         directory = self.config.paths.data_dir / "kdn" / self.name
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)))
             quota_bytes = self.settings.quota_mb * 2**20
-            self.artifacts = await self.artifact_thread.run(Artifacts, directory, quota_bytes)
+            blobs = blobs_of(self.name, self.settings)
+            self.artifacts = await self.artifact_thread.run(Artifacts, directory, quota_bytes, blobs)
             stack.callback(self.artifacts.close)
-            self.library = await self._library_threads.run(Library, directory / "library.sqlite")
+            self.library = await self._library_threads.run(open_library, directory / "library.sqlite")
             stack.callback(self.library.close)
-            for threads in (self._library_threads, self.artifact_thread):
+            journal = await self._purge_thread.run(PurgeJournal, directory / "purges.sqlite")
+            stack.callback(journal.close)
+            stack.callback(self.archive_threads.close)
+            for threads in (self._library_threads, self.artifact_thread, self.verify_thread, self._purge_thread):
                 stack.callback(threads.close)  # first: they finish what was asked of them
             self._open_stores(stack)
             embedder = self.config.embedder
@@ -72,25 +92,51 @@ class Kdn:
                 EmbeddingClient(session, base_url(embedder.host, embedder.port), self.tokens.control),
                 self.settings.block_tokens,
             )
+            client = InstanceClient(session, self.tokens.control)
             self.injector = Injector(self.artifacts, self.stores, self.artifact_thread, self.settings, self.metrics)
-            self.purger = Purger(self.artifacts, self.injector, self.stores, self.artifact_thread)
             self.builder = Builder(
                 self.artifacts,
                 self.library,
                 self.stores,
                 self.instances,
-                InstanceClient(session, self.tokens.control),
+                client,
                 self._library_threads,
                 self.settings,
                 self.metrics,
             )
-            await self._drop_strays()
-            stack.push_async_callback(self.unbroken.finished)
             scheduler = self.config.scheduler
             url = f"{base_url(scheduler.host, scheduler.control_port)}/v1/leases/kdn/{self.name}"
-            self.lease = await stack.enter_async_context(
-                LeaseKeeper(session, url, self.tokens.control, self._record).held()
+            self.lease = LeaseKeeper(session, url, self.tokens.control, self._record)
+            await self._open_purger(journal, client)
+            await self._drop_strays()
+            stack.push_async_callback(self.unbroken.finished)
+            await stack.enter_async_context(self.lease.held())
+            await stack.enter_async_context(self.purger.at_work())
+            self.backlog = await stack.enter_async_context(
+                open_backlog(
+                    directory,
+                    self.artifacts,
+                    self.library,
+                    self._library_threads,
+                    self.builder,
+                    self.instances,
+                    self.stores,
+                    self.settings.build_wait_s,
+                )
             )
+            self.artifacts.rebuilds = self.backlog.queue
+            self.syncer = Syncer(
+                self.name,
+                self._kdns,
+                ChangesClient(session, self.tokens.control),
+                self.library,
+                self._library_threads,
+                self.documents,
+                self.purger,
+                self.unbroken,
+                self.backlog.queue,
+            )
+            await stack.enter_async_context(self.syncer.at_work(self.settings.sync_every_s))
             self._watch()
             yield
 
@@ -102,32 +148,69 @@ class Kdn:
         for store in self.stores.values():
             stack.push_async_callback(store.close)
 
+    async def _open_purger(self, journal: PurgeJournal, client: InstanceClient) -> None:
+        whereabouts = await self._purge_thread.run(
+            Whereabouts,
+            journal,
+            self._purge_thread,
+            self.artifacts,
+            tuple(self.stores.values()),
+            LibraryPlace(self.library, self._library_threads),
+            self.instances,
+            client,
+            self.builder.awaited_keys,
+        )
+        scheduler = self.config.scheduler
+        grace_s = scheduler.request_timeout_s + scheduler.lease_ttl_s
+        self.purger = Purger(
+            self.artifacts, self.injector, journal, self._purge_thread, whereabouts, grace_s, self._is_heard
+        )
+        self.prover = Prover(self.library, self._library_threads, self.artifacts, whereabouts.stores, grace_s)
+
+    def _is_heard(self) -> bool:
+        """Whether the scheduler hears of what changes here."""
+        return self.lease.grant is not None
+
     async def _drop_strays(self) -> None:
         """A crash between deleting a text and its artifacts must not leave its KV behind."""
         kids = {kid for artifact in self.artifacts.all() for kid in artifact.kids}
-        await self.purger.forget(kids - await self.documents.known(kids))
+        if strays := kids - await self.documents.known(kids):
+            async with self.purger.planned() as plan:
+                await plan.forget(strays)
 
     async def register(self, prepared: Prepared) -> AddedDocument:
         """Takes a document in, and purges what only its old version had."""
-        added, registered = await self.documents.register(prepared)
-        await self.purger.forget(registered.orphaned)
+        async with self.purger.planned() as plan:
+            added, registered = await self.documents.register(prepared, self.instances())
+            await plan.forget(registered.orphaned)
+        await self.backlog.queue.forget(registered.orphaned)
+        if registered.status == "unchanged" and len(self.config.kdn) > 1:
+            await self.documents.freshen(registered.document_id)
         return added
 
     async def delete(self, source: str, collection: str | None) -> DeletedDocument:
         """Removes a document, and purges what only it had. Raises NotFound, BadRequest."""
-        collection, deletion = await self.documents.delete(source, collection)
-        forgotten = await self.purger.forget(deletion.orphaned)
+        async with self.purger.planned() as plan:
+            collection, deletion = await self.documents.delete(source, collection)
+            forgotten = await plan.carry_out(deletion.orphaned)
+        await self.backlog.queue.forget(deletion.orphaned)
         return DeletedDocument(
             source=source,
             collection=collection,
             kids=deletion.removed,
-            artifacts=forgotten.artifacts,
+            artifacts=tuple(artifact.id for artifact in forgotten.artifacts),
             purged=forgotten.purged,
+            proof=await self.prover.prove(deletion.orphaned, forgotten),
+            pending=forgotten.pending,
             notes=forgotten.notes,
         )
 
     def instances(self) -> tuple[InstanceRecord, ...]:
         return self.lease.grant.instances if self.lease.grant else ()
+
+    def _kdns(self) -> Mapping[str, str] | None:
+        """Addresses of the live KDNs; None where no lease tells them."""
+        return self.lease.grant.kdns if self.lease.grant else None
 
     def _record(self) -> KdnRecord:
         stats = self.documents.stats
@@ -139,7 +222,7 @@ class Kdn:
             seq=stats.seq,
             blocks=stats.blocks,
             artifacts=len(self.artifacts),
-            load=KdnLoad(injecting=self.injector.injecting, building=self.builder.building),
+            load=self.meter.load(self.injector, self.builder),
         )
 
     def _watch(self) -> None:
@@ -149,3 +232,4 @@ class Kdn:
         gauge("artifact_bytes", "Bytes of artifacts on disk").set_function(lambda: self.artifacts.nbytes)
         gauge("injecting", "Injections under way or waiting").set_function(lambda: self.injector.injecting)
         gauge("building", "Builds under way or waiting").set_function(lambda: self.builder.building)
+        gauge("builds_queued", "Builds that nobody waits for").set_function(lambda: self.backlog.queue.waiting)
