@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -64,8 +64,9 @@ class FileBlob:
         self._file = file
         self._checksums = checksums
         self._read = memoryview(bytearray(chunk_nbytes))
-        if hasattr(os, "posix_fadvise"):  # the disk reads ahead while the first chunks are on their way
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+        if hasattr(os, "posix_fadvise"):
+            with suppress(OSError):  # only advice: the disk reads ahead while the first chunks are on their way
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
     def value(self, index: int) -> Extent:
         nbytes = len(self._read)
