@@ -19,7 +19,7 @@ class Coalesced(Generic[T]):
 
     @property
     def busy(self) -> bool:
-        return self._next is not None or (self._now is not None and not self._now.done())
+        return any(task is not None and not task.done() for task in (self._now, self._next))
 
     async def run(self) -> T:
         """The result of a run that begins after this call. Cancelling the caller does not end it."""
