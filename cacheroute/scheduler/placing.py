@@ -29,7 +29,8 @@ class Placed(Struct, frozen=True, kw_only=True):
     """Most relevant first."""
     turns: tuple[TurnKnowledge, ...] = ()
     retrieved: Retrieved
-    """What was found for the last turn; its reason also says what became of the conversation's knowledge."""
+    """What was found for the last turn, without its texts (a trace keeps this long after the request); its reason
+    also says what became of the conversation's knowledge."""
     placement: Placement = Placement()
     key: bytes = b""
 
@@ -81,7 +82,7 @@ class Placer:
         if placement.turns:
             placement, left_out = self._fitted(placement, texts, asked)
             notes += left_out
-        retrieved = msgspec.structs.replace(found, reason="; ".join([found.reason, *notes]))
+        retrieved = msgspec.structs.replace(found, knowledge=(), reason="; ".join([found.reason, *notes]))
         return _placed(placement, texts, retrieved, key)
 
     def keep(self, asked: ClientRequest, placed: Placed, used: Iterable[str]) -> None:

@@ -35,6 +35,7 @@ class FakeEngine:
     break_after: int | None = None
     healthy: bool = True
     weights: str = "w1"
+    no_kv_reason: str = ""
     store: KvStore | None = None
     cache: set[str] | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,6 +66,7 @@ class FakeEngine:
             fingerprint=fingerprint,
             key_model=f"{self.model}-{fingerprint.id}",
             kv_bytes_per_token=64,
+            no_kv_reason=self.no_kv_reason,
         )
 
     def plane(self, port: int) -> Plane:

@@ -300,6 +300,51 @@ async def test_a_search_that_takes_too_long_costs_the_knowledge_and_not_the_answ
     assert talk.reason.startswith("retrieval-unavailable: the request's time")
 
 
+PICTURE = {"type": "image_url", "image_url": {"url": "data:,"}}
+QUESTION = {"role": "user", "content": ABOUT_VALVES}
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+@pytest.mark.parametrize(
+    ("messages", "prompt"),
+    [
+        ([QUESTION], [VALVES + "\n\n", ABOUT_VALVES]),
+        ([SYSTEM, QUESTION], [VALVES + "\n\nBe brief.", ABOUT_VALVES]),
+        ([{"role": "developer", "content": "Be brief."}, QUESTION], [VALVES + "\n\nBe brief.", ABOUT_VALVES]),
+        ([{"role": "assistant", "content": "Hi"}, QUESTION], [VALVES + "\n\n", "Hi", ABOUT_VALVES]),
+        ([QUESTION, {"role": "assistant", "content": "At"}], [VALVES + "\n\n", ABOUT_VALVES, "At"]),
+        ([SYSTEM], ["Be brief."]),
+        ([{"role": "system", "content": [PICTURE]}, QUESTION], [VALVES + "\n\n", [PICTURE], ABOUT_VALVES]),
+        (
+            [{"role": "user", "content": [PICTURE, {"type": "text", "text": ABOUT_VALVES}]}],
+            [VALVES + "\n\n", [PICTURE, {"type": "text", "text": ABOUT_VALVES}]],
+        ),
+        ([{"role": "user", "content": [PICTURE]}], [[PICTURE]]),
+    ],
+)
+async def test_whatever_messages_a_client_sends_the_knowledge_stands_first(roles, messages, prompt):
+    await learn_both(roles)
+    body = {"model": "fake-model", "messages": messages}
+    async with roles.session.post(f"{roles.url}/v1/chat/completions", json=body) as answer:
+        assert answer.status == 200
+    assert [message["content"] for message in roles.engine.bodies[-1]["messages"]] == prompt
+
+
+async def test_an_engine_whose_template_cannot_be_pinned_gets_text_and_the_reason_is_told(tmp_path):
+    async with running_with_knowledge(config_for(tmp_path)) as roles:
+        await roles.stop("instance-1-1", "engine-1-1")
+        roles.engine.no_kv_reason = "the chat template puts tools before the knowledge"
+        await roles.start("engine-1-1", "instance-1-1")
+        await roles.until_ready()
+        (valves,) = await roles.learn("v.md", VALVES, build=False)
+        talk = Talk(roles)
+        tool = {"type": "function", "function": {"name": "f"}}
+        assert await talk.ask(ABOUT_VALVES, Injection_type="kv", tools=[tool]) == [valves]
+        assert talk.headers["X-CacheRoute-Injection"] == "text"
+        assert talk.headers["X-CacheRoute-Reason"] == "no-kv: the chat template puts tools before the knowledge"
+        assert talk.prompts[-1][0]["content"] == VALVES + "\n\n"
+
+
 async def test_raw_completions_are_no_conversation(roles):
     await learn_both(roles)
     body = {"model": "fake-model", "prompt": ABOUT_VALVES}

@@ -102,6 +102,7 @@ async def _whatever_happens(steps: list[tuple[str, str]], session: str) -> None:
             asked = request(messages, **fields)
             placed = await placing.place(asked, EVERYTHING, session, TIME_S)
             kids = placed.placement.kids
+            assert not placed.retrieved.knowledge, "a trace keeps no text"
             assert len(set(kids)) == len(kids)
             assert set(kids) <= library.kids, "nothing that was edited or deleted"
             prompt = contents(asked, placed)
