@@ -16,6 +16,11 @@ from pathlib import Path
 from knowledge.errors import CatalogueError, DamagedCatalogue, NewerSchema
 
 _BUSY_MS = 10_000
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "; make room on its disk",
+    sqlite3.SQLITE_IOERR: "; is there room on its disk, and is the disk sound?",
+    sqlite3.SQLITE_READONLY: "; may this user write to it?",
+}
 
 
 class Database:
@@ -131,9 +136,12 @@ class Database:
     def _errors_named(self) -> Generator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
-            if isinstance(error, sqlite3.Error) and _is_damage(error):
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # an error of the module has none
+            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise DamagedCatalogue(f"{self._path} is damaged: {error}") from error
+            raise CatalogueError(f"{self._path}: {error}{_ADVICE.get(code, '')}") from error
+        except OSError as error:
             raise CatalogueError(f"{self._path}: {error}") from error
 
 
@@ -149,11 +157,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)  # an error of the module itself has none
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from knowledge.document import Block, Draft
 from knowledge.duplicates import Sketch, near_duplicates
 from knowledge.embedding import Vectors, checked
 from knowledge.errors import DamagedCatalogue, EmbeddingError
-from knowledge.records import BlockPlace, DocumentPlace, Record, block_page, one_record, record_page
+from knowledge.records import BlockPlace, DocumentPlace, Record, block_page, blocks_among, one_record, record_page
 from knowledge.registration import Registration
 from knowledge.schema import LIBRARY
 from knowledge.shelf import Shelf, ShelfWriter, block_of
@@ -152,6 +152,11 @@ class Library:
         """Documents, or those of one `source`, by collection and source: at most `limit` of those after a place."""
         with self.shelf.read() as connection:
             return record_page(connection, visible, source, after, limit)
+
+    def blocks_among(self, document_ids: Iterable[str], kids: Iterable[str]) -> dict[str, int]:
+        """How many blocks each document has of these kids; who has none is left out."""
+        with self.shelf.read() as connection:
+            return blocks_among(connection, document_ids, kids)
 
     def page(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from knowledge.document import Block
@@ -73,6 +73,17 @@ def block_page(
          "source_after": source_after, "ordinal_after": ordinal_after, "limit": limit},
     )  # fmt: skip
     return tuple(block_of(row) for row in rows)
+
+
+def blocks_among(connection: sqlite3.Connection, document_ids: Iterable[str], kids: Iterable[str]) -> dict[str, int]:
+    """How many blocks each document has of these kids; who has none is left out."""
+    rows = connection.execute(
+        """SELECT document_id, count(*) AS blocks FROM blocks
+        WHERE document_id IN (SELECT value FROM json_each(?)) AND kid IN (SELECT value FROM json_each(?))
+        GROUP BY document_id""",
+        (json.dumps(list(document_ids)), json.dumps(list(kids))),
+    )
+    return {row["document_id"]: row["blocks"] for row in rows}
 
 
 def one_record(connection: sqlite3.Connection, document_id: str, visible: Set[str] | None) -> Record:

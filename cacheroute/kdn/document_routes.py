@@ -41,7 +41,8 @@ class DocumentRoutes:
         after = page_after(request, DocumentPlace)
         found = await self._kdn.documents.records(query.get("source"), query.get("collection"), after, limit + 1)
         records, following = cut_page(found, limit, lambda record: (record.collection, record.source))
-        items = tuple(document_info(record) for record in records)
+        built = await self._kdn.documents.blocks_among(records, self._kdn.artifacts.by_kid().keys())
+        items = tuple(document_info(record, built.get(record.document_id, 0)) for record in records)
         return json_response(Page[DocumentInfo](items=items, next=following))
 
     async def _delete(self, request: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
 """Knowledge in and out of one KDN: parse, cut, embed, register; and what knowledge's own errors are over HTTP."""
 
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +131,12 @@ class Documents:
     ) -> tuple[Record, ...]:
         """The documents, or those of a source or a collection, that come after a place."""
         return await self._worker.run(self._library.list, _only(collection), source, after, limit)
+
+    async def blocks_among(self, records: Sequence[Record], kids: Collection[str]) -> dict[str, int]:
+        """How many blocks each of these documents has of these kids; who has none is left out."""
+        if not kids:
+            return {}
+        return await self._worker.run(self._library.blocks_among, [record.document_id for record in records], kids)
 
     async def blocks(
         self, source: str | None, collection: str | None, kid: str, after: BlockPlace | None, limit: int

@@ -8,7 +8,7 @@ from knowledge.document import Block
 from knowledge.records import Record
 
 
-def document_info(record: Record) -> DocumentInfo:
+def document_info(record: Record, built_blocks: int) -> DocumentInfo:
     registered = datetime.fromtimestamp(record.registered_ms / 1000, UTC)
     return DocumentInfo(
         document_id=record.document_id,
@@ -21,6 +21,7 @@ def document_info(record: Record) -> DocumentInfo:
         registered_at=registered.isoformat(timespec="milliseconds"),
         blocks=record.blocks,
         tokens=record.tokens,
+        built_blocks=built_blocks,
     )
 
 

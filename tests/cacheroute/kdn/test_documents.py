@@ -132,3 +132,15 @@ async def test_a_catalogue_that_breaks_while_it_is_open_is_503_and_named(world):
     status, answer = await world.call("GET", "/v1/documents")
     assert (status, answer["error"]["code"]) == (503, "storage_failed")
     assert "library.sqlite is damaged" in answer["error"]["message"]
+
+
+async def test_a_document_says_how_many_of_its_blocks_are_built(world):
+    await world.add_instance()
+    await world.add("built", text_of(22, "alpha"))
+    await world.add("not built", text_of(22, "beta"))
+    await world.built((await world.ok("GET", "/v1/blocks", source="built"))["items"][0]["kid"])
+    listed = (await world.ok("GET", "/v1/documents"))["items"]
+    assert {each["source"]: (each["built_blocks"], each["blocks"]) for each in listed} == {
+        "built": (1, 1),
+        "not built": (0, 1),
+    }
