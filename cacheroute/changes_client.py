@@ -21,17 +21,17 @@ class ChangesClient:
     def __init__(self, session: aiohttp.ClientSession, token: str) -> None:
         self._session = session
         self._headers = {"Authorization": f"Bearer {token}"}
-        self._timeout = aiohttp.ClientTimeout(total=TIMEOUT_S, sock_read=STALL_S)
 
     async def page(self, url: str, cursor: Cursor | None) -> Changes:
         """What follows the cursor; None: from the start. Raises Unavailable, UpstreamFailed."""
         asked: dict[str, str | int] = {"limit": PAGE}
         if cursor is not None:
             asked |= {"epoch": cursor.epoch, "since": cursor.seq}
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S, sock_read=STALL_S)
         body = bytearray()
         try:
             async with self._session.get(
-                f"{url}/v1/changes", params=asked, headers=self._headers, timeout=self._timeout
+                f"{url}/v1/changes", params=asked, headers=self._headers, timeout=timeout
             ) as response:
                 async for piece in response.content.iter_any():
                     body += piece

@@ -29,8 +29,13 @@ class TellingKdn:
     mood: Literal["sound", "stall", "html", "torn", "endless"] = "sound"
     port: int = field(default_factory=free_port)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    breaks_after: int | None = None
+    """Pages, counted from now, after which it answers 500."""
     asked: int = 0
     stalled: int = 0
+    read_again: int = 0
+    """How often its log was read from the start after it had been read to its end."""
+    _read: bool = False
 
     @property
     def record(self) -> KdnRecord:
@@ -56,7 +61,13 @@ class TellingKdn:
     async def _changes(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
         epoch, since = request.query.get("epoch"), int(request.query.get("since", 0))
+        if self.breaks_after is not None:
+            self.breaks_after -= 1
+            if self.breaks_after < 0:
+                return web.Response(status=500, text="the disk is on fire")
         page = self.library.changes(Cursor(epoch, since) if epoch else None, PAGE)
+        self.read_again += self._read and page.start == 0
+        self._read = self._read or (self.mood == "sound" and not page.more)
         body = msgspec.msgpack.encode(page)
         match self.mood:
             case "sound":
