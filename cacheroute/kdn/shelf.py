@@ -5,7 +5,7 @@ reader is given is never altered in place.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
@@ -18,7 +18,7 @@ class Shelf:
 
     def __init__(self, stored: Iterable[Stored] = ()) -> None:
         self._held: OrderedDict[str, Stored] = OrderedDict()
-        self._ids: list[str] = []
+        self._ids: defaultdict[str, list[str]] = defaultdict(list)  # sorted; by fingerprint, and "" for all
         self._by_kid: dict[str, tuple[str, ...]] = {}
         self.nbytes = 0
         for each in stored:
@@ -35,7 +35,8 @@ class Shelf:
         artifact, before = stored.artifact, self._held.get(stored.artifact.id)
         self._held[artifact.id] = stored
         if before is None:
-            insort(self._ids, artifact.id)
+            for fingerprint in ("", artifact.fingerprint):
+                insort(self._ids[fingerprint], artifact.id)
             for kid in artifact.kids:
                 self._by_kid[kid] = (*self._by_kid.get(kid, ()), artifact.id)
         elif before.turn != stored.turn:
@@ -44,7 +45,9 @@ class Shelf:
 
     def remove(self, artifact_id: str) -> None:
         artifact = self._held.pop(artifact_id).artifact
-        del self._ids[bisect_left(self._ids, artifact.id)]
+        for fingerprint in ("", artifact.fingerprint):
+            ids = self._ids[fingerprint]
+            del ids[bisect_left(ids, artifact.id)]
         for kid in artifact.kids:
             if left := tuple(each for each in self._by_kid[kid] if each != artifact.id):
                 self._by_kid[kid] = left
@@ -70,7 +73,7 @@ class Shelf:
 
     def page(self, after: str, limit: int, kid: str = "", fingerprint: str = "") -> tuple[Artifact, ...]:
         """Up to `limit` of them in the order of their ids, from the first id above `after`; of a kid, a fingerprint."""
-        ids = sorted(self._by_kid.get(kid, ())) if kid else self._ids
+        ids = sorted(self._by_kid.get(kid, ())) if kid else self._ids.get(fingerprint, [])
         ids = ids[bisect_right(ids, after) :]
         found = (stored.artifact for artifact_id in ids if (stored := self._held.get(artifact_id)))
         wanted = (artifact for artifact in found if not fingerprint or artifact.fingerprint == fingerprint)

@@ -57,9 +57,9 @@ def test_its_indexes_say_what_going_through_everything_would(steps):
     shelf, held, kids_of = Shelf(), {}, {}
     for turn, (putting, name, kids) in enumerate(steps):
         if putting:
-            kids_of.setdefault(name, sorted(kids))  # an id stands for its kids
+            kids_of.setdefault(name, sorted(kids))  # an id stands for its kids and its fingerprint
             held.pop(name, None)
-            held[name] = stored(name, kids_of[name], turn=turn, nbytes=turn)
+            held[name] = stored(name, kids_of[name], turn=turn, nbytes=turn, fingerprint="f1" if name < "d" else "f2")
             shelf.put(held[name])
         elif name in held:
             del held[name]
@@ -68,6 +68,9 @@ def test_its_indexes_say_what_going_through_everything_would(steps):
     assert shelf.nbytes == sum(each.artifact.nbytes for each in held.values())
     assert list(shelf.least_recently_used()) == list(held.values())
     assert names(shelf.page("", 99)) == sorted(held)
+    for fingerprint in ("f1", "f2", "f3"):
+        wanted = {name for name, each in held.items() if each.artifact.fingerprint == fingerprint}
+        assert names(shelf.page("", 99, fingerprint=fingerprint)) == sorted(wanted)
     for kid in "wxyz":
         wanted = {name for name, each in held.items() if kid in each.artifact.kids}
         assert set(shelf.by_kid().get(kid, ())) == wanted
