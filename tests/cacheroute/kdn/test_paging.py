@@ -63,9 +63,8 @@ def cursor(text: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["/v1/documents", "/v1/blocks", "/v1/artifacts"])
-@pytest.mark.parametrize(
-    "after", ["0", "7", "!", "ä", "/etc/passwd", cursor("{}"), cursor("[1]"), cursor('["a","b","c","d"]'), "A" * 5000]
-)
-async def test_a_cursor_that_no_page_gave_is_400(world, path, after):
-    status, answer = await world.call("GET", path, after=after)
-    assert (status, answer["error"]["param"]) == (400, "after")
+async def test_a_cursor_that_no_page_gave_is_400(world, path):
+    made_up = [cursor(text) for text in ("{}", "[1]", '["a","b","c","d"]')]
+    for after in ("0", "7", "!", "ä", "/etc/passwd", "A" * 5000, *made_up):
+        status, answer = await world.call("GET", path, after=after)
+        assert (status, answer["error"]["param"]) == (400, "after"), after
