@@ -21,9 +21,10 @@ SAMPLES = Path(knowledge.__file__).parent / "samples"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to be read; without a path, standard input."""
+    """A file to be read; without a path, what came by standard input."""
 
     path: Path | None
+    data: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,13 @@ def samples() -> list[Document]:
 
 
 def find(paths: Sequence[str]) -> Listing:
-    """The files of all paths, each once."""
+    """The files of all paths, each once. Standard input is read here and now: who waits for it can be interrupted."""
     files: dict[File, None] = {}
     failures: list[str] = []
     passed_over = 0
     for path in paths:
         try:
-            found, others = ([File(None)], 0) if path == "-" else _files(Path(path))
+            found, others = ([File(None, _bounded(sys.stdin.buffer))], 0) if path == "-" else _files(Path(path))
         except (NotFound, OSError) as error:
             failures += problems_of(error)
         else:
@@ -69,9 +70,8 @@ def find(paths: Sequence[str]) -> Listing:
 def read(file: File, given: Given) -> Content:
     """A file's content: no more than a byte more than any format may have. Raises OSError."""
     if file.path is None:
-        data = _bounded(sys.stdin.buffer)
-        name = given.source or f"stdin-{hashlib.sha256(data).hexdigest()[:12]}"
-        return Content(f"{name}.md", data, replace(given, source=name))
+        name = given.source or f"stdin-{hashlib.sha256(file.data).hexdigest()[:12]}"
+        return Content(f"{name}.md", file.data, replace(given, source=name))
     with file.path.open("rb") as opened:
         data = _bounded(opened)
     return Content(str(file.path), data, replace(given, source=given.source or file.path.resolve().as_posix()))

@@ -1,5 +1,5 @@
 """Lines as they were set on pages -> paragraphs: wrapped lines joined, hyphens at line ends taken back, running heads
-and page numbers left out. Pure; knows no PDF.
+and page numbers left out, dots of a table of contents shortened. Pure; knows no PDF.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from collections.abc import Sequence
 _NUMBER = re.compile(r"[\W_]*(page|seite|p\.)?\s*(\d{1,5}|[ivxlc]{1,7})\s*((of|/|von)\s*\d{1,5})?[\W_]*", re.IGNORECASE)
 _DIGITS = re.compile(r"\d+")
 _BULLET = re.compile(r"\s*(?:[•●▪◦‣–*-]|\(?[0-9]{1,3}[.)]|\(?[a-z][.)])\s+\S")
+_SECTION = re.compile(r"\d{1,3}(?:\.\d{1,3})+\.?\s+\S.*")
+_LEADERS = re.compile(r"(?:\s*\.){4,}\s*")
+"""The dots of a table of contents."""
 _ENDS = (".", "!", "?", ":", ".”", '."', ".)", "。")
+_DOTS = "…"
 _HYPHENS = "-\u00ad\u2010"
 _EDGE_LINES = 2
 """A running head or foot is among so many lines at the top or the bottom."""
@@ -37,7 +41,7 @@ def _blocks(lines: Sequence[str], width: int) -> list[str]:
     """The paragraphs of one page."""
     blocks: list[str] = []
     before = ""
-    for line in map(str.strip, lines):
+    for line in (_LEADERS.sub(f" {_DOTS} ", line).strip() for line in lines):
         if line and before and blocks and not _begins(line, before, width):
             blocks[-1] = _joined(blocks[-1], line)
         elif line:
@@ -48,9 +52,14 @@ def _blocks(lines: Sequence[str], width: int) -> list[str]:
 
 def _begins(line: str, before: str, width: int) -> bool:
     """Whether a line begins a paragraph, by how the one before it ended."""
-    if _BULLET.match(line):
+    short = _SHORT * width
+    if (
+        _BULLET.match(line)
+        or _DOTS in before
+        or any(_SECTION.fullmatch(each) and len(each) < short for each in (line, before))
+    ):
         return True
-    if len(before) >= _SHORT * width or line[0].islower():
+    if len(before) >= short or line[0].islower():
         return False
     return before.endswith(_ENDS) or not (before[-1].isalnum() and line[0].isdigit()) or len(before) < width / 2
 
@@ -72,7 +81,8 @@ def _without_edges(pages: list[list[str]]) -> list[list[str]]:
     if len(pages) < _FEWEST_PAGES:
         return pages
     seen = Counter(mark for lines in pages for mark in {_mark(line) for line in _edges(lines)})
-    running = {mark for mark, count in seen.items() if mark and count >= max(_FEWEST_PAGES, len(pages) / 2)}
+    most = max(_FEWEST_PAGES, len(pages) / 2)
+    running = {mark for mark, count in seen.items() if mark and count >= (_FEWEST_PAGES if _numbered(mark) else most)}
     return [_cut(lines, running) for lines in pages]
 
 
@@ -93,6 +103,11 @@ def _without_number(lines: list[str]) -> list[str]:
     if lines and _NUMBER.fullmatch(lines[0]):
         lines = lines[1:]
     return lines
+
+
+def _numbered(mark: str) -> bool:
+    """Whether a page's number stands in it: a chapter's head is on that chapter's pages only."""
+    return mark.startswith("0 ") or mark.endswith(" 0")
 
 
 def _mark(line: str) -> str:

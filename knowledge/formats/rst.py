@@ -1,4 +1,4 @@
-"""reStructuredText -> Markdown by docutils, sources of Sphinx too: opens no file, takes nothing raw, says nothing itself."""
+"""reStructuredText -> Markdown by docutils, sources of Sphinx too. Opens no file, takes nothing raw."""
 
 from __future__ import annotations
 

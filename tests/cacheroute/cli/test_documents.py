@@ -62,7 +62,8 @@ def test_standard_input_is_known_by_its_content_unless_it_is_named(
     source: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"# x")))
-    content = read(File(None), Given(source=source))
+    (file,) = find(["-"]).files
+    content = read(file, Given(source=source))
     assert content.data == b"# x"
     assert content.name.endswith(".md")
     assert content.given.source is not None

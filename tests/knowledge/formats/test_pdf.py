@@ -54,6 +54,13 @@ def test_a_list_keeps_its_items() -> None:
     )
 
 
+def test_section_heads_and_lines_of_a_table_of_contents_stand_alone() -> None:
+    full = "A line of text that is as long as any other line on this page of it."
+    assert paragraphs([f"1.1 Herons . . . . . . . 7\n1.2 Pike . . . . . 9\n{full}\n{full}\n1.2 Pike\n{full}"]) == (
+        f"1.1 Herons … 7\n\n1.2 Pike … 9\n\n{full} {full}\n\n1.2 Pike\n\n{full}"
+    )
+
+
 def test_an_empty_password_is_no_obstacle() -> None:
     assert only(encrypted(pdf([HERONS]), user_password="")).title == "Grey herons"
 
