@@ -37,15 +37,17 @@ SPLIT = """{%- if messages[0].role == 'system' -%}
 {%- else -%}{%- set system, rest = 'You are a model.', messages -%}{%- endif -%}"""
 LLAMA_3 = (
     SPLIT
-    + """<|im_start|>system
+    + """{%- if strftime_now is defined %}{% set date = strftime_now('%d %b %Y') %}
+{%- else %}{% set date = '26 Jul 2024' %}{% endif -%}
+<|im_start|>system
 Cutting Knowledge Date: December 2023
-Today Date: {{ strftime_now('%d %b %Y') }}
+Today Date: {{ date }}
 
 {{ system }}<|im_end|>
 """
     + TURNS
 )
-PINNED_LLAMA_3 = LLAMA_3.replace("{{ strftime_now('%d %b %Y') }}", "26 Jul 2024")
+PINNED_LLAMA_3 = LLAMA_3.replace("{{ date }}", "26 Jul 2024")
 QWEN = (
     SPLIT
     + """<|im_start|>system
