@@ -11,6 +11,7 @@ from msgspec import Struct
 from cacheroute.bench.catalogue import Catalogue, Embeddings, catalogue
 from cacheroute.bench.pairs import TwoFacts, two_facts
 from cacheroute.bench.questions import Article, Asked, asked_of, documents_of, prompts, samples, xquad
+from cacheroute.bench.turns import TwoTurns, two_turns
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.errors import NotFound
 from knowledge.calibrate import Figures, Outcome, measure, recall_threshold
@@ -52,6 +53,7 @@ class RetrievalSet(Struct, frozen=True, kw_only=True):
 class RetrievalResult(Struct, frozen=True, kw_only=True):
     sets: tuple[RetrievalSet, ...]
     threshold: float
+    turns: TwoTurns
     skipped: tuple[str, ...] = ()
     """What could not be measured here, and why."""
 
@@ -61,7 +63,10 @@ def run_retrieval(config: EmbedderConfig, note: Note) -> RetrievalResult:
     note("loading the embedding model")
     embeddings = Embeddings(config)
     note("samples")
-    sets = [_samples(embeddings, samples())]
+    article = samples()
+    with catalogue(embeddings, article.documents) as where:
+        sets = [_samples(where, article)]
+        turns = two_turns(where)
     skipped: tuple[str, ...] = ()
     try:
         data = xquad()
@@ -72,17 +77,12 @@ def run_retrieval(config: EmbedderConfig, note: Note) -> RetrievalResult:
         sets.append(_xquad(embeddings, data.fitted, data.held_out))
         note("xquad, each question's paragraph taken out")
         sets.append(_near(embeddings, data.fitted, data.held_out))
-    return RetrievalResult(sets=tuple(sets), threshold=GATE.min_confidence, skipped=skipped)
+    return RetrievalResult(sets=tuple(sets), threshold=GATE.min_confidence, turns=turns, skipped=skipped)
 
 
-def _samples(embeddings: Embeddings, article: Article) -> RetrievalSet:
-    with catalogue(embeddings, article.documents) as where:
-        return _set(
-            "samples",
-            where,
-            ranks=[_rank(where, asked) for asked in article.asked if asked.source],
-            outcomes=[_outcome(where, asked) for asked in article.asked],
-        )
+def _samples(where: Catalogue, article: Article) -> RetrievalSet:
+    ranks = [_rank(where, asked) for asked in article.asked if asked.source]
+    return _set("samples", where, ranks, [_outcome(where, asked) for asked in article.asked])
 
 
 def _xquad(embeddings: Embeddings, fitted: Sequence[Article], held_out: Sequence[Article]) -> RetrievalSet:
