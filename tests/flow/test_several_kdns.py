@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from fakes.roles import Roles, config_for, until
+from fakes.roles import Roles, config_for, running_with_knowledge, until
 
 
 class Kdns:
@@ -190,3 +190,38 @@ async def test_a_fresh_kdn_heals_by_itself_and_a_deletion_reaches_all(tmp_path):
         await until(lambda: holds("kdn-3", 0, 2))
         await kdns.start("kdn-1")
         await until(lambda: holds("kdn-1", 0, 2))
+
+
+async def test_kv_is_asked_of_a_live_holder_and_the_trace_says_why(tmp_path):
+    async with running_with_knowledge(config_for(tmp_path, kdns=2, kdn={"sync_every_s": 0.0})) as roles:
+        [kid] = await roles.learn("a", "alpha " * 40, kdn="kdn-1")
+
+        async def chosen() -> Any:
+            status, _, _ = await roles.chat(knowledge_ids=[kid])
+            assert status == 200
+            newest = (await roles.control("GET", "/debug/requests?limit=1"))["requests"][0]
+            return newest["hops"][0]["kdn"]
+
+        assert await chosen() == {
+            "target": "kdn-1",
+            "reason": "the only holder: 0 waiting, 0 injecting",
+            "scores": [["kdn-1", 0.0]],
+        }
+        synced = await roles.control("POST", "/v1/sync", {"origin": "kdn-1"}, url=roles.kdn_url("kdn-2"))
+        assert synced["taken"] == 1
+
+        async def in_turn() -> bool:
+            both = [await chosen(), await chosen()]
+            return {each["target"] for each in both} == {"kdn-1", "kdn-2"} and all(
+                each["reason"] == "in turn among 2 equally busy of 2 holders: 0 waiting, 0 injecting" for each in both
+            )
+
+        await until(in_turn)
+        kdns = (await roles.control("GET", "/debug/status"))["kdns"]
+        assert {name: kdn["load"]["waiting"] for name, kdn in kdns.items()} == {"kdn-1": 0, "kdn-2": 0}
+        await roles.stop("kdn-1")
+
+        async def the_other() -> bool:
+            return (await chosen())["target"] == "kdn-2"
+
+        await until(the_other)
