@@ -53,7 +53,11 @@ VERBS: tuple[Verb, ...] = (
         "bench",
         "Run a benchmark.",
         "answers",
-        (Parameter("name", "Which one: `demo`, or `all` of them.", positional=True, required=True),),
+        (
+            Parameter(
+                "name", "Which: `demo`, `forward`, `retrieval`, `sets`, or `all` of them.", positional=True, required=True
+            ),
+        ),
     ),
     *KNOWLEDGE_VERBS,
     *(
