@@ -82,7 +82,7 @@ async def run_demo(
     async with AsyncExitStack() as stack:
         token = tokens.ensure(config.paths.state_dir).control
         client = await stack.enter_async_context(Client(config, token))
-        instances = await _instances(client)
+        instances = await kv_instances(client)
         record = instances[0][0]
         kdn = next(iter(client.kdns.values()))
         baseline = await stack.enter_async_context(_baseline(config, record)) if BASELINE_SIZE in sizes else None
@@ -149,7 +149,8 @@ class _Bench:
         return len((await self._control.post("/v1/tokenize", {"prompt": text}, dict[str, list[int]]))["tokens"])
 
 
-async def _instances(client: Client) -> list[tuple[InstanceRecord, Role]]:
+async def kv_instances(client: Client) -> list[tuple[InstanceRecord, Role]]:
+    """The ready instances that can take KV, and their control planes. Raises Unavailable if there is none."""
     peers = await client.peers()
     found = [
         (instance, client.role(instance.name, instance.control_url))
