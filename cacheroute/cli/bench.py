@@ -6,7 +6,10 @@ from types import MappingProxyType
 from typing import Any
 
 from cacheroute.bench.demo import SIZES, STATES, DemoResult, run_demo
+from cacheroute.cli.forward_bench import show_forward
 from cacheroute.cli.invocation import Invocation
+from cacheroute.cli.retrieval_bench import show_confidence, show_retrieval
+from cacheroute.cli.sets_bench import show_sets
 from cacheroute.errors import NotFound
 
 REPEATS = 5
@@ -32,9 +35,10 @@ def demo(invocation: Invocation, size: Sequence[int], repeats: int) -> None:
 
 def bench(invocation: Invocation, name: str) -> None:
     """Raises NotFound for a benchmark that there is not."""
-    if name not in (*BENCHES, "all"):
-        raise NotFound(f"there is no benchmark {name!r}; there are all, {', '.join(BENCHES)}")
-    results = {each: run(invocation) for each, run in BENCHES.items() if name in (each, "all")}
+    if name not in (*BENCHES, *FITS, "all"):
+        raise NotFound(f"there is no benchmark {name!r}; there are all, {', '.join((*BENCHES, *FITS))}")
+    runs = {name: FITS[name]} if name in FITS else BENCHES
+    results = {each: run(invocation) for each, run in runs.items() if name in (each, "all")}
     invocation.out.result(results if name == "all" else results[name])
 
 
@@ -61,5 +65,10 @@ def show_demo(invocation: Invocation, sizes: Sequence[int] = (), repeats: int = 
     return result
 
 
-BENCHES: Mapping[str, Callable[[Invocation], Any]] = MappingProxyType({"demo": show_demo})
+BENCHES: Mapping[str, Callable[[Invocation], Any]] = MappingProxyType(
+    {"demo": show_demo, "sets": show_sets, "forward": show_forward, "retrieval": show_retrieval}
+)
 """Each runs, shows its result, and returns it."""
+
+FITS: Mapping[str, Callable[[Invocation], Any]] = MappingProxyType({"confidence": show_confidence})
+"""As the benches, but nothing is measured: not among all of them."""
