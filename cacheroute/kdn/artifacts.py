@@ -6,7 +6,6 @@ a blob that no row names, which the next start removes. Knows no engine and no k
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,9 +15,9 @@ import msgspec
 
 from cacheroute.errors import NotFound, Unavailable
 from cacheroute.kdn.blob_files import FileBlobs
-from cacheroute.kdn.blobs import Blob, BlobStore, Draft, Rotten
+from cacheroute.kdn.blobs import Blob, Draft, Rotten
 from cacheroute.kdn.catalogue import Stored
-from cacheroute.kdn.depot import Depot, OpenBlobs
+from cacheroute.kdn.depot import Depot, OpenBlobs, blob_name
 from cacheroute.kdn.rebuilds import NoRebuilds, Rebuilds, Rotted
 from cacheroute.kdn.room import Room
 from cacheroute.wire.artifacts import Artifact, Rendering, Verdict
@@ -109,7 +108,7 @@ class Artifacts:
 
         Raises Unavailable where pinned artifacts and those in use leave no room.
         """
-        name = f"{artifact_id}.{os.urandom(4).hex()}"
+        name = blob_name(artifact_id)
         try:
             with self._lock:
                 leaving = self._room.reserve(name, nbytes)
@@ -196,8 +195,16 @@ class Artifacts:
 
     def blobs_of(self, ids: Iterable[str]) -> int:
         """Blocking. How many blobs there are of these artifacts, whether anybody is offered them or not."""
-        wanted = frozenset(ids)
-        return sum(name.partition(".")[0] in wanted for name in self._depot.blobs.names())
+        return self._depot.blobs_of(ids)
+
+    @property
+    def is_swept(self) -> bool:
+        """Whether nothing is left that should have been removed."""
+        return self._depot.is_swept
+
+    def sweep(self) -> None:
+        """Blocking. Removes what could not be removed when it should have been."""
+        self._depot.sweep(self._room.reserved)
 
     @contextmanager
     def _using(self, artifact_id: str) -> Generator[Stored]:
@@ -216,7 +223,7 @@ class Artifacts:
 
     def _examined(self, stored: Stored) -> Verdict:
         """Reads it from the front. From the first rotten chunk on it is offered no more, and is ordered anew."""
-        sound, why = _sound(self._depot.blobs, stored)
+        sound, why = self._depot.sound(stored)
         artifact = stored.artifact
         if not why:
             return Verdict(artifact_id=artifact.id, ok=True)
@@ -229,19 +236,6 @@ class Artifacts:
             kept_tokens=kept_tokens,
             rebuild=self.rebuilds.rebuild(artifact),
         )
-
-
-def _sound(blobs: BlobStore, stored: Stored) -> tuple[int, str]:
-    """How many chunks from the front are as they were stored, and what is wrong with the next. Raises Unavailable."""
-    sound = 0
-    try:
-        with blobs.open(stored.blob, stored.checksums, stored.chunk_nbytes) as blob:
-            while sound < stored.chunks:
-                blob.value(sound)
-                sound += 1
-    except Rotten as error:
-        return sound, str(error)
-    return sound, ""
 
 
 def _now() -> str:

@@ -46,8 +46,6 @@ class S3Blobs:
         blob = S3Blob(self._prefix, self._requests, name + _SUFFIX, checksums, chunk_nbytes)
         try:
             yield blob
-        except FileNotFoundError as error:
-            raise Rotten("its object is gone") from error
         finally:
             blob.close()
 
@@ -103,7 +101,10 @@ class S3Blob:
         number, start = divmod(index * self._chunk_nbytes, self._range_nbytes)
         if number != self._at:
             self._move_to(number)
-        chunk = self._ranges[number].result()[start : start + self._chunk_nbytes]
+        try:
+            chunk = self._ranges[number].result()[start : start + self._chunk_nbytes]
+        except FileNotFoundError as error:
+            raise Rotten("its object is gone") from error
         if len(chunk) != self._chunk_nbytes:
             raise Rotten(f"its object ends before the end of chunk {index}")
         checked(index, chunk, self._checksums)

@@ -5,13 +5,14 @@ Knows no quota and no use. A blob that cannot be removed now is removed later, a
 
 import fcntl
 import logging
+import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 
 from cacheroute.errors import Conflict, NotFound, Unavailable
-from cacheroute.kdn.blobs import BlobStore
+from cacheroute.kdn.blobs import BlobStore, Rotten
 from cacheroute.kdn.catalogue import Stored, opened
 from cacheroute.kdn.shelf import Shelf
 from knowledge.errors import CatalogueError
@@ -40,7 +41,8 @@ class Depot:
             raise Conflict(f"another process keeps its artifacts in {directory}") from error
         self.blobs = open_blobs(directory / "blobs")
         self._catalogue, warning = opened(directory / "artifacts.sqlite")
-        self._at_start = [warning] if warning else []
+        self._begun_anew = warning
+        self._not_compared = ""
         self._strays = frozenset[str]()
         self.lock = RLock()
         self.shelf = Shelf(self._reconciled(self._catalogue.at_start))
@@ -52,9 +54,13 @@ class Depot:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What an operator should know: of the start, and what could not be removed yet."""
-        if not self._strays:
-            return tuple(self._at_start)
-        return (*self._at_start, f"{len(self._strays)} blobs that nobody is offered could not be removed yet")
+        left = f"{len(self._strays)} blobs that nobody is offered could not be removed yet" if self._strays else ""
+        return tuple(warning for warning in (self._begun_anew, self._not_compared, left) if warning)
+
+    @property
+    def is_swept(self) -> bool:
+        """Whether nothing is left that should have been removed."""
+        return not self._strays and not self._not_compared
 
     def get(self, artifact_id: str) -> Stored:
         """Raises NotFound."""
@@ -111,16 +117,45 @@ class Depot:
 
     def discard(self, names: Iterable[str]) -> None:
         """Removes blobs that no row names, and those that could not be removed before. Raises nothing."""
-        gone = self._strays.union(names)
+        with self.lock:
+            gone = self._strays = self._strays.union(names)
         if not gone:
             return
         try:
             self.blobs.remove(gone)
         except Unavailable as error:
-            self._strays = self._strays | gone
             log.warning("%d blobs are not removed yet: %s", len(gone), error.message)
         else:
-            self._strays -= gone
+            with self.lock:
+                self._strays -= gone
+
+    def sweep(self, being_written: Callable[[], Iterable[str]]) -> None:
+        """Removes what could not be removed before. Raises Unavailable where it still cannot be seen."""
+        orphans = frozenset[str]()
+        if self._not_compared:
+            names = frozenset(self.blobs.names())
+            with self.lock:  # what was listed is by now on the shelf, being written, or nobody's
+                orphans = names.difference((stored.blob for stored in self.shelf.all()), being_written())
+            self._not_compared = ""
+        self.discard(orphans)
+
+    def blobs_of(self, ids: Iterable[str]) -> int:
+        """How many blobs there are of these artifacts, offered or not. Raises Unavailable where that is unknown."""
+        wanted = frozenset(ids)
+        left = sum(_artifact_of(name) in wanted for name in self._strays)
+        return left or sum(_artifact_of(name) in wanted for name in self.blobs.names())
+
+    def sound(self, stored: Stored) -> tuple[int, str]:
+        """How many chunks from the front are as they were stored; what is wrong with the next. Raises Unavailable."""
+        sound = 0
+        try:
+            with self.blobs.open(stored.blob, stored.checksums, stored.chunk_nbytes) as blob:
+                while sound < stored.chunks:
+                    blob.value(sound)
+                    sound += 1
+        except Rotten as error:
+            return sound, str(error)
+        return sound, ""
 
     def _reconciled(self, stored: tuple[Stored, ...]) -> tuple[Stored, ...]:
         """Without rows whose blob is lost; blobs without a row are removed. Where the blobs cannot be listed now, the
@@ -128,8 +163,8 @@ class Depot:
         try:
             names = frozenset(self.blobs.names())
         except Unavailable as error:
-            self._at_start.append(f"blobs were not compared with the catalogue at the start: {error.message}")
-            log.error("%s", self._at_start[-1])
+            self._not_compared = f"blobs were not compared with the catalogue at the start: {error.message}"
+            log.error("%s", self._not_compared)
             return stored
         if lost := [each.artifact.id for each in stored if each.blob not in names]:
             log.warning("%d artifacts lost their blob and are forgotten: %s", len(lost), ", ".join(lost[:10]))
@@ -137,6 +172,15 @@ class Depot:
         kept = tuple(each for each in stored if each.blob in names)
         self.discard(names.difference(each.blob for each in kept))
         return kept
+
+
+def blob_name(artifact_id: str) -> str:
+    """Another one each time it is built."""
+    return f"{artifact_id}.{os.urandom(4).hex()}"
+
+
+def _artifact_of(blob: str) -> str:
+    return blob.partition(".")[0]
 
 
 @contextmanager

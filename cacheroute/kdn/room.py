@@ -36,6 +36,10 @@ class Room:
         self._reserved[name] = nbytes
         return evicted
 
+    def reserved(self) -> tuple[str, ...]:
+        """What is being built."""
+        return tuple(self._reserved)
+
     def release(self, name: str) -> None:
         self._reserved.pop(name, None)
 

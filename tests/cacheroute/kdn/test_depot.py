@@ -1,14 +1,18 @@
 """What crash, corruption and outage leave of a KDN's rows and blobs."""
 
+import asyncio
 import sqlite3
 from contextlib import contextmanager
 
 import pytest
 from fakes.artifacts import CHUNK, blob_path, blob_paths, built, rows
+from fakes.roles import until
 
 from cacheroute.errors import Unavailable
 from cacheroute.kdn.artifacts import Artifacts
 from cacheroute.kdn.blob_files import FileBlobs
+from cacheroute.kdn.sweeper import sweeping
+from cacheroute.kdn.worker import Worker
 
 VERSION_1 = """
 CREATE TABLE schema_version(version INTEGER PRIMARY KEY);
@@ -136,9 +140,44 @@ def test_what_cannot_be_removed_now_is_offered_no_more_and_removed_later(directo
         assert artifacts.warnings == ()
 
 
-def test_where_blobs_cannot_be_listed_at_the_start_the_rows_are_believed(directory):
+def test_a_proof_of_what_is_left_counts_what_could_not_be_removed(directory):
+    with opened(directory, Outage) as artifacts:
+        medium = artifacts._depot.blobs
+        gone, other, kept = built(artifacts, "a"), built(artifacts, "b"), built(artifacts, "c")
+        artifacts.drop([other.id])
+        medium.away = True
+        artifacts.drop([gone.id])
+        assert artifacts.blobs_of([gone.id]) == 1
+        with pytest.raises(Unavailable):
+            artifacts.blobs_of([other.id])
+        medium.away = False
+        assert artifacts.blobs_of([other.id]) == 0
+        assert artifacts.blobs_of([kept.id, other.id]) == 1
+        assert not artifacts.is_swept
+        artifacts.sweep()
+        assert artifacts.is_swept
+        assert artifacts.blobs_of([gone.id]) == 0
+
+
+async def test_sweeping_waits_for_the_medium_and_then_is_done(directory):
+    thread = Worker("verify")
+    with opened(directory, Outage) as artifacts:
+        medium = artifacts._depot.blobs
+        gone = built(artifacts, "a")
+        medium.away = True
+        artifacts.drop([gone.id])
+        async with sweeping(artifacts, thread, every_s=0.01):
+            await asyncio.sleep(0.05)
+            assert len(blob_paths(directory)) == 1
+            medium.away = False
+            await until(lambda: blob_paths(directory) == [])
+    thread.close()
+
+
+def test_where_blobs_cannot_be_listed_at_the_start_the_rows_are_believed_and_the_rest_is_swept_later(directory):
     with opened(directory) as artifacts:
         made = built(artifacts, "a")
+    blob_path(directory, made).with_name("orphan.kv").touch()
 
     def away(path):
         medium = Outage(path)
@@ -150,4 +189,16 @@ def test_where_blobs_cannot_be_listed_at_the_start_the_rows_are_believed(directo
         assert "does not answer" in artifacts.warnings[0]
         with pytest.raises(Unavailable):
             artifacts.verify(made.id)
+        with pytest.raises(Unavailable):
+            artifacts.sweep()
         assert artifacts.all() == (made,)
+        artifacts._depot.blobs.away = False
+        new = built(artifacts, "b")
+        with artifacts.building("c" * 32, CHUNK) as draft:
+            draft.append(memoryview(bytes(CHUNK)))
+            draft.commit()  # on its way to being published
+            artifacts.sweep()
+            assert {path.name.partition(".")[0] for path in blob_paths(directory)} == {made.id, new.id, "c" * 32}
+        assert artifacts.warnings == ()
+        assert artifacts.verify(made.id).ok
+        assert artifacts.verify(new.id).ok
