@@ -138,7 +138,8 @@ class Database:
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # an error of the module has none
-            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            undecodable = str(error).startswith("Could not decode")
+            if undecodable or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise DamagedCatalogue(f"{self._path} is damaged: {error}") from error
             raise CatalogueError(f"{self._path}: {error}{_ADVICE.get(code, '')}") from error
         except OSError as error:

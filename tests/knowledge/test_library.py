@@ -9,7 +9,7 @@ from fakes.hash_embedder import HashEmbedder, register
 from knowledge.changes import Changes, Cursor
 from knowledge.cut import Budget, draft
 from knowledge.embedding import DIMENSIONS
-from knowledge.errors import EmbeddingError, UnknownDocument
+from knowledge.errors import DamagedCatalogue, EmbeddingError, UnknownDocument
 from knowledge.library import Library
 from knowledge.parse import compose
 from knowledge.text import kid_of
@@ -167,3 +167,13 @@ def test_a_page_says_whether_more_follows(library: Library) -> None:
     first = library.changes(limit=2)
     second = library.changes(first.cursor, limit=2)
     assert (len(first.items), first.more, len(second.items), second.more) == (2, True, 1, False)
+
+
+def test_a_text_that_rotted_on_disk_is_noticed_on_opening(tmp_path: Path) -> None:
+    library = Library(tmp_path / "a.db")
+    [kid] = register(library, "a.md", "what was registered").added
+    library.close()
+    path = tmp_path / "a.db"
+    path.write_bytes(path.read_bytes().replace(b"what was registered", b"what was misteredge"))
+    with pytest.raises(DamagedCatalogue, match=kid):
+        Library(path)
