@@ -33,8 +33,8 @@ def test_whatever_bytes_change_it_is_an_error_that_names_the_file_or_none(tmp_pa
     library.close()
     whole = path.read_bytes()
     chosen = random.Random(5)
-    noticed = 0
-    for _ in range(60):
+    noticed: list[str] = []
+    for _ in range(40):
         size = chosen.choice([1, 8, 64, 4096, 20_000])
         at = chosen.randrange(len(whole) - size)
         path.write_bytes(whole[:at] + chosen.randbytes(size) + whole[at + size :])
@@ -45,8 +45,8 @@ def test_whatever_bytes_change_it_is_an_error_that_names_the_file_or_none(tmp_pa
             finally:
                 library.close()
         except CatalogueError as error:
-            assert str(path) in str(error)
-            noticed += 1
+            noticed.append(str(error))
         for log in tmp_path.glob("a.db-*"):
             log.unlink()
-    assert noticed > 20
+    assert len(noticed) > 15
+    assert {said for said in noticed if str(path) not in said} == set()
