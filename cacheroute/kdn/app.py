@@ -65,7 +65,7 @@ class _Status:
                 "load": kdn.meter.load(kdn.injector, kdn.builder),
                 "not_synced": kdn.syncer.failures,
                 "builds_queued": kdn.backlog.queue.waiting,
-                "purges": kdn.purger.entries,
+                "purges": await kdn.purger.entries(),
                 "kv_stores": tuple(kdn.stores),
                 "instances": {
                     instance.name: {

@@ -48,17 +48,19 @@ class Purger:
         is_heard: Callable[[], bool],
     ) -> None:
         self.grace_s = grace_s
-        self.entries: tuple[Entry, ...] = ()
         self._artifacts = artifacts
         self._injector = injector
         self._journal = journal
         self._worker = worker
         self._whereabouts = whereabouts
         self._is_heard = is_heard
-        self._open: set[int] = set()
         self._purging: dict[str, Coalesced[Outcome]] = {}
         self._not_before_s: dict[str, float] = {}
         self._woken = asyncio.Event()
+
+    async def entries(self) -> tuple[Entry, ...]:
+        """What is still to be purged, as the journal has it. Raises Unavailable."""
+        return await self._worker.run(self._journal.entries)
 
     async def purge(self, artifact_id: str, store: str) -> Purged:
         """Takes an artifact's chunks out of one store; the artifact stays. Raises NotFound, Unavailable."""
@@ -79,24 +81,26 @@ class Purger:
     @asynccontextmanager
     async def planned(self) -> AsyncGenerator["Plan"]:
         """Around whatever lets texts go: what is to be purged is on disk before, and withdrawn if nothing went."""
-        plan = Plan(self, await self._worker.run(self._journal.ask, self._whereabouts.names()))
-        self._open.add(plan.asked)
+        await self._whereabouts.remember()
+        plan = Plan(self, await self._worker.run(self._journal.plan))
         try:
             yield plan
         except (NotFound, BadRequest):
-            await self._worker.run(self._journal.withdraw, plan.asked)
+            await self._worker.run(self._journal.withdraw, plan.number)
             raise
-        finally:  # any other failure may have come after the text went: then the journal stands
-            self._open.discard(plan.asked)
+        except BaseException:  # it may have come after the text went
+            await asyncio.shield(self._worker.run(self._journal.ask, plan.number, self._whereabouts.names()))
+            raise
         if not plan.is_needed:
-            await self._worker.run(self._journal.withdraw, plan.asked)
-        self._woken.set()
+            await self._worker.run(self._journal.withdraw, plan.number)
 
-    async def forget(self, kids: Iterable[str]) -> tuple[Artifact, ...]:
-        """Drops every artifact that holds one of `kids`, and tells the kv stores what to look for."""
+    async def forget(self, plan: int, kids: Iterable[str]) -> tuple[Artifact, ...]:
+        """Drops every artifact that holds one of `kids`, and makes all places due."""
         gone = await self._removed(artifact.id for artifact in self._artifacts.holding(kids))
         for place in self._whereabouts.stores:
             place.expect(keys_of(gone))
+        await self._worker.run(self._journal.ask, plan, self._whereabouts.names())
+        self._woken.set()
         return gone
 
     async def clear(self) -> tuple[Outcome, ...]:
@@ -112,7 +116,8 @@ class Purger:
 
     @asynccontextmanager
     async def at_work(self) -> AsyncGenerator[None]:
-        """Keeps at what the journal says, as long as the context is open."""
+        """Keeps at what the journal says, as long as the context is open. To be opened before anybody plans."""
+        await self._worker.run(self._journal.adopt, self._whereabouts.names())
         task = asyncio.create_task(self._keep_at_it())
         try:
             yield
@@ -136,13 +141,11 @@ class Purger:
     async def _round(self) -> None:
         """Purges what is due now, all places at once."""
         await self._whereabouts.remember()
-        self.entries = await self._worker.run(self._journal.entries)
-        now_s = time.monotonic()
-        await asyncio.gather(*(self._retry(entry) for entry in self.entries if self._is_due(entry, now_s)))
-        self.entries = await self._worker.run(self._journal.entries)
+        entries, now_s = await self.entries(), time.monotonic()
+        await asyncio.gather(*(self._retry(entry) for entry in entries if self._is_due(entry, now_s)))
 
     def _is_due(self, entry: Entry, now_s: float) -> bool:
-        if entry.asked in self._open or self._purging_of(entry.place).busy:
+        if self._purging_of(entry.place).busy:
             return False
         # where this process began after the purge, requests from before may still be under way
         wait_s = self.grace_s if entry.stage == "again" else 0.0
@@ -161,8 +164,7 @@ class Purger:
         return self._purging[name]
 
     async def _purge(self, place: Place) -> Outcome:
-        entries = {entry.place: entry for entry in await self._worker.run(self._journal.entries)}
-        asked = entries.get(place.name)
+        asked = {entry.place: entry for entry in await self.entries()}.get(place.name)
         try:
             cleared = await place.purge()
         except CacheRouteError as error:
@@ -186,15 +188,15 @@ class Purger:
 class Plan:
     """What `Purger.planned` wrote down, to be carried out once the texts are gone."""
 
-    def __init__(self, purger: Purger, asked: int) -> None:
-        self.asked = asked
+    def __init__(self, purger: Purger, number: int) -> None:
+        self.number = number
         self.is_needed = False
         self._purger = purger
 
     async def forget(self, orphaned: Collection[str]) -> tuple[Artifact, ...]:
         """Drops the artifacts of kids that no document has any more; the places follow in the background."""
         self.is_needed = bool(orphaned)
-        return await self._purger.forget(orphaned)
+        return await self._purger.forget(self.number, orphaned) if self.is_needed else ()
 
     async def carry_out(self, orphaned: Collection[str]) -> Forgotten:
         """The same, and waits for the places."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from sqlite3 import Row
+from sqlite3 import Connection, Row
 from typing import Literal
 
 from knowledge.database import Database
@@ -18,11 +18,11 @@ _SCHEMA = (
 CREATE TABLE purges(
     place TEXT PRIMARY KEY,
     asked INTEGER NOT NULL,
-    new INTEGER NOT NULL,
     stage TEXT NOT NULL,
     attempts INTEGER NOT NULL,
     why TEXT NOT NULL
 );
+CREATE TABLE plans(number INTEGER PRIMARY KEY AUTOINCREMENT);
 CREATE TABLE engines(name TEXT PRIMARY KEY, seen_on TEXT NOT NULL);
 CREATE TABLE models(model TEXT PRIMARY KEY);
 """,
@@ -87,28 +87,34 @@ class PurgeJournal:
             models = connection.execute("SELECT model FROM models")
             return frozenset(row["name"] for row in engines), frozenset(row["model"] for row in models)
 
-    def ask(self, places: Iterable[str]) -> int:
-        """Makes the places due, for a text that is about to go; returns this request's number."""
-        self._asked += 1
+    def plan(self) -> int:
+        """Says that a text is about to go; returns the plan's number. If nothing follows, `adopt` takes it up."""
         with self._database.write() as connection:
-            connection.executemany(
-                """INSERT INTO purges VALUES (?, ?, 1, 'due', 0, '')
-                ON CONFLICT (place) DO UPDATE SET asked = excluded.asked, new = 0, stage = 'due'""",
-                ((place, self._asked) for place in places),
-            )
-        return self._asked
+            return connection.execute("INSERT INTO plans DEFAULT VALUES RETURNING number").fetchone()["number"]
 
-    def withdraw(self, asked: int) -> None:
-        """Forgets a request whose text stays. What was due before stays due."""
+    def withdraw(self, plan: int) -> None:
+        """The text stays."""
         with self._database.write() as connection:
-            connection.execute("DELETE FROM purges WHERE asked = ? AND new = 1", (asked,))
+            connection.execute("DELETE FROM plans WHERE number = ?", (plan,))
+
+    def ask(self, plan: int, places: Iterable[str]) -> None:
+        """The text of a plan has gone: the places are due."""
+        with self._database.write() as connection:
+            self._due(connection, places)
+            connection.execute("DELETE FROM plans WHERE number = ?", (plan,))
+
+    def adopt(self, places: Iterable[str]) -> None:
+        """Makes the places due if there is a plan of which nobody knows what came of it: a crash was quicker."""
+        with self._database.write() as connection:
+            if connection.execute("DELETE FROM plans RETURNING number").fetchall():
+                self._due(connection, places)
 
     def purged(self, place: str) -> None:
         """It is done, once: requests that had the text may still be under way."""
         with self._database.write() as connection:
             connection.execute(
-                """INSERT INTO purges VALUES (?, ?, 0, 'again', 0, '')
-                ON CONFLICT (place) DO UPDATE SET new = 0, stage = 'again', attempts = 0, why = ''""",
+                """INSERT INTO purges VALUES (?, ?, 'again', 0, '')
+                ON CONFLICT (place) DO UPDATE SET stage = 'again', attempts = 0, why = ''""",
                 (place, self._asked),
             )
 
@@ -132,6 +138,14 @@ class PurgeJournal:
     def entries(self) -> tuple[Entry, ...]:
         with self._database.read() as connection:
             return tuple(_entry(row) for row in connection.execute("SELECT * FROM purges ORDER BY place"))
+
+    def _due(self, connection: Connection, places: Iterable[str]) -> None:
+        self._asked += 1
+        connection.executemany(
+            """INSERT INTO purges VALUES (?, ?, 'due', 0, '')
+            ON CONFLICT (place) DO UPDATE SET asked = excluded.asked, stage = 'due'""",
+            ((place, self._asked) for place in places),
+        )
 
 
 def _entry(row: Row) -> Entry:

@@ -27,12 +27,14 @@ from knowledge.shelf import Shelf
 
 CLASSES = {each.__name__: each for each in (Artifacts, InstanceClient, Kdn, KvStore, Library, PurgeJournal, Shelf)}
 STEPS = (
-    "PurgeJournal.ask:before",
-    "PurgeJournal.ask:after",
+    "PurgeJournal.plan:before",
+    "PurgeJournal.plan:after",
     "Shelf.scrub:before",
     "Library.delete:after",
     "Artifacts.drop:before",
     "Artifacts.drop:after",
+    "PurgeJournal.ask:before",
+    "PurgeJournal.ask:after",
     "KvStore.sweep:before",
     "KvStore.sweep:after",
     "InstanceClient.reset_prefix_cache:before",

@@ -16,7 +16,7 @@ async def world(tmp_path):
 @pytest.fixture
 async def brief(tmp_path):
     """Where no request takes longer than a moment, so that the second purge comes soon."""
-    async with kdn_world(tmp_path, request_timeout_s=0.1) as world:
+    async with kdn_world(tmp_path, request_timeout_s=1.0) as world:
         yield world
 
 
@@ -164,6 +164,14 @@ async def test_what_is_not_there_is_not_purged_for(world):
     assert (await world.call("DELETE", "/v1/documents", source="nowhere.md"))[0] == 404
     assert await world.purges() == []
     assert (await scans(world), instance.resets) == (0, 0)
+
+
+async def test_documents_that_replace_nothing_disturb_no_store_and_no_engine(world):
+    instance = await world.add_instance(cached=7)
+    added = [world.add(f"{number}.md", text_of(6, f"topic{number}x")) for number in range(20)]
+    await asyncio.gather(*added)
+    assert await world.purges() == []
+    assert (await scans(world), instance.resets, instance.cached) == (0, 0, 7)
 
 
 async def test_a_hundred_deletions_do_not_scan_a_store_a_hundred_times(world):

@@ -19,21 +19,26 @@ def journal(path):
     journal.close()
 
 
+def ask(journal: PurgeJournal, *places: str) -> None:
+    journal.ask(journal.plan(), places)
+
+
 def stages(journal: PurgeJournal) -> dict[str, str]:
     return {entry.place: entry.stage for entry in journal.entries()}
 
 
 def test_what_is_asked_for_outlives_the_process(path, journal):
-    journal.ask([STORE, ENGINE])
+    ask(journal, STORE, ENGINE)
     journal.failed(ENGINE, "it is away")
     again = PurgeJournal(path)
     assert again.entries() == (Entry(ENGINE, 1, "due", 1, "it is away"), Entry(STORE, 1, "due", 0, ""))
-    assert again.ask([STORE]) == 2
+    ask(again, STORE)
+    assert again.entries()[1].asked == 2
     again.close()
 
 
 def test_a_place_is_purged_twice_before_it_is_done(journal):
-    journal.ask([STORE])
+    ask(journal, STORE)
     journal.purged(STORE)
     (entry,) = journal.entries()
     assert (entry.stage, entry.attempts) == ("again", 0)
@@ -42,28 +47,34 @@ def test_a_place_is_purged_twice_before_it_is_done(journal):
 
 
 def test_what_is_asked_anew_meanwhile_is_not_done(journal):
-    journal.ask([STORE])
+    ask(journal, STORE)
     journal.purged(STORE)
     (entry,) = journal.entries()
-    journal.ask([STORE])
+    ask(journal, STORE)
     journal.done(entry)
     assert stages(journal) == {STORE: "due"}
 
 
-def test_a_request_withdrawn_takes_back_no_other(journal):
-    journal.ask([STORE])
-    journal.withdraw(journal.ask([STORE, ENGINE]))
-    assert stages(journal) == {STORE: "due"}
-    journal.withdraw(journal.ask([ENGINE]))
-    assert stages(journal) == {STORE: "due"}
+def test_a_plan_of_which_nothing_came_makes_nothing_due(path, journal):
+    plans = [journal.plan(), journal.plan()]
+    for plan in plans:
+        journal.withdraw(plan)
+    again = PurgeJournal(path)
+    again.adopt([STORE])
+    assert stages(again) == {}
+    again.close()
 
 
-def test_a_deletion_that_was_withdrawn_leaves_a_failure_as_it_was(journal):
-    journal.ask([STORE])
-    journal.failed(STORE, "it is away")
-    journal.withdraw(journal.ask([STORE]))
-    (entry,) = journal.entries()
-    assert (entry.attempts, entry.why) == (1, "it is away")
+def test_a_plan_that_a_crash_left_is_adopted(path, journal):
+    journal.withdraw(journal.plan())
+    journal.plan()
+    again = PurgeJournal(path)
+    again.adopt([STORE, ENGINE])
+    assert stages(again) == {STORE: "due", ENGINE: "due"}
+    again.purged(STORE)
+    again.adopt([STORE])
+    assert stages(again) == {STORE: "again", ENGINE: "due"}
+    again.close()
 
 
 def test_engines_and_model_strings_are_remembered(path, journal):
@@ -76,7 +87,7 @@ def test_engines_and_model_strings_are_remembered(path, journal):
 
 def test_an_engine_that_was_not_seen_for_a_week_is_waited_for_no_more(path, journal):
     journal.meet(["instance-1", "instance-2"], [])
-    journal.ask([ENGINE, "engine instance-2", STORE])
+    ask(journal, ENGINE, "engine instance-2", STORE)
     journal.close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE engines SET seen_on = '2001-01-01' WHERE name = 'instance-1'")
