@@ -27,6 +27,7 @@ from cacheroute.kdn.places import LibraryPlace
 from cacheroute.kdn.proof import Prover
 from cacheroute.kdn.purge import Purger
 from cacheroute.kdn.purge_journal import PurgeJournal
+from cacheroute.kdn.sweeper import sweeping
 from cacheroute.kdn.sync import Syncer
 from cacheroute.kdn.unbroken import Unbroken
 from cacheroute.kdn.whereabouts import Whereabouts
@@ -112,6 +113,7 @@ class Kdn:
             stack.push_async_callback(self.unbroken.finished)
             await stack.enter_async_context(self.lease.held())
             await stack.enter_async_context(self.purger.at_work())
+            await stack.enter_async_context(sweeping(self.artifacts, self.verify_thread))
             self.backlog = await stack.enter_async_context(
                 open_backlog(
                     directory,
