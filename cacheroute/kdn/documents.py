@@ -194,14 +194,18 @@ def open_library(path: Path) -> Library:
 
 
 def unfit(blocks: Sequence[Block], instances: Iterable[InstanceRecord]) -> tuple[str, ...]:
-    """Which engines cannot hold the largest block, and what to do; nothing where all can. Pure."""
+    """The engine that is the furthest from holding the largest block, and what to do; nothing where all can. Pure."""
     largest = max(block.tokens for block in blocks)
-    too_short = [each for each in instances if each.engine.max_model_len < largest + ROOM_TOKENS]
-    return tuple(
-        f"{instance.name} reads {instance.engine.max_model_len} tokens, too few for the largest block here (about "
-        f"{largest}, and {ROOM_TOKENS} for the rest of a prompt): set this KDN's block_tokens to "
-        f"{max(1, instance.engine.max_model_len - ROOM_TOKENS)} or less and register the document again"
-        for instance in too_short[:MAX_NAMED]
+    by_context = sorted(instances, key=lambda each: each.engine.max_model_len)
+    too_short = [each for each in by_context if 0 < each.engine.max_model_len < largest + ROOM_TOKENS]  # 0: unknown
+    if not too_short:
+        return ()
+    context = too_short[0].engine.max_model_len
+    others = f" (and {len(too_short) - 1} more)" if len(too_short) > 1 else ""
+    return (
+        f"{too_short[0].name}{others} reads {context} tokens, too few for the largest block here (about {largest}, and "
+        f"{ROOM_TOKENS} for the rest of a prompt): set this KDN's block_tokens to {max(1, context - ROOM_TOKENS)} or "
+        "less and register the document again",
     )
 
 

@@ -55,10 +55,11 @@ async def test_near_duplicates_are_named_whatever_their_collection(world):
 
 async def test_an_engine_that_cannot_hold_the_largest_block_is_named_with_what_to_do(world):
     short = await world.add_instance(max_model_len=600)
-    await world.add_instance(max_model_len=8192)
+    for context in (700, 8192, 0):  # 0: it does not say
+        await world.add_instance(max_model_len=context)
     assert (await add(world, "short", "A few words."))["notes"] == []
     (note,) = (await add(world, "long", text_of(300, "word")))["notes"]
-    for said in (short.name, "600 tokens", "block_tokens to 88"):
+    for said in (f"{short.name} (and 1 more)", "600 tokens", "block_tokens to 88"):
         assert said in note
 
 
