@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.errors import BadRequest, NotFound, TooLarge, UpstreamFailed
+from cacheroute.kdn.block_fit import unfit
 from cacheroute.kdn.worker import Worker
 from cacheroute.wire.control import InstanceRecord
 from cacheroute.wire.documents import AddDocument, AddedDocument, NearDuplicate, SearchBlocks
@@ -27,8 +28,6 @@ MAX_NAMED = 20
 """Collections that a message lists."""
 
 
-ROOM_TOKENS = 512
-"""What a prompt needs besides its knowledge: the question, the template, the answer."""
 MAX_PASSAGES = 16_384
 """Of one document: with their vectors they fit one line of an export."""
 
@@ -191,22 +190,6 @@ def open_library(path: Path) -> Library:
             f"{error}; move it away with its -wal, start this KDN again, and give it your last export: "
             "cacheroute knowledge import FILE"
         ) from error
-
-
-def unfit(blocks: Sequence[Block], instances: Iterable[InstanceRecord]) -> tuple[str, ...]:
-    """The engine that is the furthest from holding the largest block, and what to do; nothing where all can. Pure."""
-    largest = max(block.tokens for block in blocks)
-    by_context = sorted(instances, key=lambda each: each.engine.max_model_len)
-    too_short = [each for each in by_context if 0 < each.engine.max_model_len < largest + ROOM_TOKENS]  # 0: unknown
-    if not too_short:
-        return ()
-    context = too_short[0].engine.max_model_len
-    others = f" (and {len(too_short) - 1} more)" if len(too_short) > 1 else ""
-    return (
-        f"{too_short[0].name}{others} reads {context} tokens, too few for the largest block here (about {largest}, and "
-        f"{ROOM_TOKENS} for the rest of a prompt): set this KDN's block_tokens to {max(1, context - ROOM_TOKENS)} or "
-        "less and register the document again",
-    )
 
 
 def _cut(document: AddDocument, budget: Budget) -> tuple[Draft, tuple[str, ...]]:
