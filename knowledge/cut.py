@@ -25,7 +25,8 @@ _CHARACTER = re.compile(r"(?<=.)", re.DOTALL)
 _FROM_PARAGRAPHS = (_PARAGRAPH, _SENTENCE, _LINE, _WORD, _CHARACTER)
 _FROM_SENTENCES = _FROM_PARAGRAPHS[1:]
 
-_HEADINGS_ONLY = re.compile(r"(?:#{1,6}[ \t][^\n]*\s*)+")
+_HEADINGS_ONLY = re.compile(r"(?:#{1,6}[ \t][^\n]*(?:\n\s*|\Z))+")
+"""Every heading ends its line: one that could end anywhere is matched in exponential time."""
 _PIECE = re.compile(r"[A-Za-z]+|[0-9]+|\S")
 
 

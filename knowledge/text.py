@@ -12,6 +12,11 @@ from dataclasses import dataclass
 
 _NEWLINE = re.compile(r"\r\n?")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_MARKS = 30
+"""Combining marks on one letter that are kept, as in Unicode's Stream-Safe Text Format: what is more is no writing, and
+bringing them into order takes time by the square of their number.
+"""
+_MAYBE_MARKS = re.compile(rf"[^\x00-\u02ff]{{{_MAX_MARKS + 1},}}")
 
 # Tokens without an underscore in their name; those with one (<start_of_turn>, [TOOL_CALLS]) go by their shape.
 _ANGLE = (
@@ -42,10 +47,22 @@ class Neutralised:
 def normalise(text: str) -> str:
     """One form for texts that read the same: LF line ends, Unicode NFC, no space around.
 
-    A lone surrogate, which JSON can carry and UTF-8 cannot, becomes U+FFFD. Idempotent.
+    A lone surrogate, which JSON can carry and UTF-8 cannot, becomes U+FFFD; of more combining marks on a letter than
+    anybody writes, the first are kept. Idempotent.
     """
     text = _LONE_SURROGATE.sub("�", _NEWLINE.sub("\n", text))
+    text = _MAYBE_MARKS.sub(_without_excess_marks, text)
     return unicodedata.normalize("NFC", text).strip()
+
+
+def _without_excess_marks(run: re.Match[str]) -> str:
+    kept: list[str] = []
+    marks = 0
+    for character in run[0]:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= _MAX_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def kid_of(text: str) -> str:

@@ -8,15 +8,19 @@ number of the line where there is neither. Fields that are not named here are le
 
 from __future__ import annotations
 
+import io
 from typing import Annotated
 
 import msgspec
 
-from knowledge.errors import BinaryContent, BrokenContent, DocumentError, EmptyDocument
+from knowledge.errors import BinaryContent, BrokenContent, DocumentError, EmptyDocument, TooLarge
 from knowledge.formats.extract import Extract, Found, first_line
 
 WITHIN = "#"
 """A source that begins with it is one within the file: the file's own source goes before it."""
+MAX_DOCUMENTS = 100_000
+MAX_BAD_LINES = 100
+"""A file with more is no JSONL, or not of documents."""
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -31,16 +35,22 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 def lines(data: bytes) -> Found:
-    """Raises EmptyDocument where no line holds anything."""
+    """Raises EmptyDocument where no line holds anything, TooLarge, BrokenContent where hardly one can be used."""
     decoder = msgspec.json.Decoder(_Line)
-    found = tuple(
-        _extract(decoder, number, line)
-        for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
-        if line.strip()
-    )
+    found: list[Extract | DocumentError] = []
+    bad = 0
+    for number, line in enumerate(io.BytesIO(data.removeprefix(b"\xef\xbb\xbf")), start=1):
+        if not line.strip():
+            continue
+        found.append(_extract(decoder, number, line))
+        bad += isinstance(found[-1], DocumentError)
+        if len(found) > MAX_DOCUMENTS:
+            raise TooLarge(f"holds more than {MAX_DOCUMENTS:,} documents: split it")
+        if bad > MAX_BAD_LINES:
+            raise BrokenContent(f"has more than {MAX_BAD_LINES} lines that cannot be used, the last: {found[-1]}")
     if not found:
         raise EmptyDocument("no line holds a document")
-    return found
+    return tuple(found)
 
 
 def _extract(decoder: msgspec.json.Decoder[_Line], number: int, raw: bytes) -> Extract | DocumentError:

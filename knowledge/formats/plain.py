@@ -6,7 +6,7 @@ import re
 
 from knowledge.formats.extract import Extract, Found, decode, first_line
 
-_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+_HEADING = re.compile(r"^#{1,6}[ \t]+([^\n]+)", re.MULTILINE)
 
 
 def text(data: bytes) -> Found:
@@ -16,5 +16,5 @@ def text(data: bytes) -> Found:
 
 def markdown(data: bytes) -> Found:
     decoded = decode(data)
-    heading = _HEADING.search(decoded)
-    return (Extract(decoded, heading[1] if heading else first_line(decoded)),)
+    headings = (match[1].rstrip(" \t#") for match in _HEADING.finditer(decoded))
+    return (Extract(decoded, next((heading for heading in headings if heading), None) or first_line(decoded)),)

@@ -16,7 +16,7 @@ from docutils.utils import unescape
 
 from knowledge.formats.marks import names
 
-_NAME = r"(?:(?!_)\w)+(?:[-._+:](?:(?!_)\w)+)*"
+_NAME = r"\w[\w.+:-]{0,60}"
 _DIRECTIVE = re.compile(rf"\.\. +(?:\|[^|\n]{{1,200}}\| +)?({_NAME}) ?::(?:\s|$)")
 _ROLE = re.compile(rf":({_NAME}):`|`:({_NAME}):")
 

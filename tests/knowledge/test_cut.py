@@ -129,3 +129,9 @@ def test_a_block_knows_its_document() -> None:
 )
 def test_the_estimate_is_not_below_a_real_tokenizer(text: str, wordpiece: Tokenizer) -> None:
     assert estimate_tokens(text) >= len(wordpiece.encode(text, add_special_tokens=False).ids)
+
+
+def test_a_line_of_number_signs_is_cut_as_fast_as_any_other() -> None:
+    """A pattern that could end a heading anywhere took hours for a line like this."""
+    text = "".join(f"# {number} " for number in range(5000)) + "\nplain\n\nmore"
+    assert "".join(block.text for block in draft(compose(text, source="s").document).blocks).count("#") == 5000

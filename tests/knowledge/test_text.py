@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -78,3 +80,16 @@ def test_a_real_tokenizer_finds_no_special_token_in_what_is_left(text: str, word
     assert special & set(wordpiece.encode("[CLS]", add_special_tokens=False).ids)
     clean = neutralise(text.replace("INST", "CLS").replace("SYS", "SEP"))
     assert not special & set(wordpiece.encode(clean.text, add_special_tokens=False).ids)
+
+
+def test_marks_without_end_on_one_letter_are_cut_and_cost_no_time() -> None:
+    """Ordering them takes the square of their number: a megabyte would hold its reader up for hours."""
+    text = normalise("a" + "\u0301\u0327" * 500_000 + "b")
+    assert len(text) <= 32
+    assert text[-1] == "b"
+    assert normalise(text) == text
+
+
+def test_a_script_that_lives_of_marks_is_left_as_it_is() -> None:
+    for text in ("กิ่งก้านใบที่นั่นน้ำ" * 20, "हिन्दी में लिखा हुआ" * 20, "日本語のテキスト" * 20, "e\u0301" * 100):
+        assert normalise(text) == unicodedata.normalize("NFC", text)

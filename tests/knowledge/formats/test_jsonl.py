@@ -1,6 +1,7 @@
 import pytest
 
-from knowledge.errors import DocumentError, EmptyDocument
+from knowledge.errors import BrokenContent, DocumentError, EmptyDocument, TooLarge
+from knowledge.formats import jsonl
 from knowledge.formats.extract import Extract
 from knowledge.formats.jsonl import lines
 
@@ -35,3 +36,14 @@ def test_a_bad_line_is_named_by_its_number_and_spoils_only_itself(line: bytes, s
 def test_no_line_is_no_document() -> None:
     with pytest.raises(EmptyDocument):
         lines(b"\n \n")
+
+
+def test_a_file_that_is_no_list_of_documents_is_given_up_early() -> None:
+    with pytest.raises(BrokenContent, match="more than 100 lines that cannot be used, the last: line 101"):
+        lines(b"[]\n" * 1_000_000)
+
+
+def test_more_documents_than_can_be_held_are_to_be_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "MAX_DOCUMENTS", 2)
+    with pytest.raises(TooLarge, match="more than 2 documents: split it"):
+        lines(b'{"text":"x"}\n' * 3)
