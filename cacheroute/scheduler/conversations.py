@@ -17,6 +17,9 @@ from cacheroute.scheduler.turns import Turn
 TURNS_KEPT = 16
 """Newest turns of one conversation that are known: the last one is looked for, others where somebody goes back."""
 
+MAX_KIDS = 64
+"""Blocks of one prompt: a header of the answer names them all, and a header has at most 8 KB."""
+
 
 class TurnKids(Struct, frozen=True, kw_only=True):
     message: int
@@ -136,8 +139,8 @@ def fitted(
     """
     head, turns = list(placement.head), list(placement.turns)
     out: list[str] = []
-    over = sum(tokens[kid] for kid in placement.kids) - budget_tokens
-    while over > 0:
+    over, left = sum(tokens[kid] for kid in placement.kids) - budget_tokens, len(placement.kids)
+    while over > 0 or left > MAX_KIDS:
         droppable = [turn for turn in turns if turn.message != asked]
         if droppable:
             turns.remove(droppable[0])
@@ -147,7 +150,7 @@ def fitted(
         else:
             break
         out += gone
-        over -= sum(tokens[kid] for kid in gone)
+        over, left = over - sum(tokens[kid] for kid in gone), left - len(gone)
     return Placement(head=tuple(head), turns=tuple(turns)), tuple(out)
 
 

@@ -12,7 +12,7 @@ from cacheroute.prompt import canonical_order
 from cacheroute.scheduler.access import Caller
 from cacheroute.scheduler.body import ClientRequest
 from cacheroute.scheduler.config import SchedulerConfig
-from cacheroute.scheduler.conversations import Conversations, Known, Placement, conversation_key, fitted
+from cacheroute.scheduler.conversations import MAX_KIDS, Conversations, Known, Placement, conversation_key, fitted
 from cacheroute.scheduler.retrieval import Retrieved, Retriever
 from cacheroute.wire.serve import Knowledge, TurnKnowledge
 from knowledge.cut import estimate_tokens
@@ -119,7 +119,9 @@ class Placer:
         named = asked.turns[-1].message if asked.knowledge_ids is not None else None
         placement, out = fitted(placement, tokens, self._budget_tokens, named)
         left_out = ", ".join(kid[:12] for kid in out)
-        return placement, [f"left out by the budget of {self._budget_tokens} tokens: {left_out}"] if out else []
+        return placement, [
+            f"left out by the budget of {self._budget_tokens} tokens, {MAX_KIDS} blocks: {left_out}"
+        ] if out else []
 
 
 class _Search:

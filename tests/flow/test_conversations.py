@@ -277,7 +277,7 @@ async def test_the_token_budget_holds_over_the_whole_conversation(tmp_path):
         talk = Talk(roles)
         assert await talk.ask(ABOUT_VALVES) == [valves]
         assert await talk.ask(ABOUT_FERRIES) == [valves]
-        assert f"left out by the budget of 40 tokens: {ferries[:12]}" in talk.reason
+        assert f"left out by the budget of 40 tokens, 64 blocks: {ferries[:12]}" in talk.reason
         assert await talk.ask("why?", knowledge_ids=[ferries]) == [ferries]
 
 

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cacheroute.scheduler.conversations import (
+    MAX_KIDS,
     TURNS_KEPT,
     Conversations,
     Placement,
@@ -135,6 +136,19 @@ def test_only_what_was_used_is_kept_in_its_place():
 )
 def test_over_the_budget_the_oldest_later_turn_goes_first_and_the_head_last(placement, budget, asked, left, out):
     assert fitted(placement, dict.fromkeys("abcde", 1), budget, asked) == (left, tuple(out))
+
+
+def test_a_prompt_never_has_more_blocks_than_a_header_can_name():
+    head = tuple(f"h{number}" for number in range(10))
+    placement = Placement(head=head)
+    for message in range(2, 200, 2):
+        placement = placement.extended(message, [f"t{message}"])
+    left, out = fitted(placement, dict.fromkeys(placement.kids, 1), 10_000, None)
+    assert (len(left.kids), left.head) == (MAX_KIDS, head)
+    assert out == placement.kids[10 : 10 + len(out)], "the oldest turns' went"
+    named = placement.extended(300, [f"n{number}" for number in range(MAX_KIDS)])
+    left, _ = fitted(named, dict.fromkeys(named.kids, 1), 10_000, 300)
+    assert left.kids == named.turns[-1].kids
 
 
 @given(
