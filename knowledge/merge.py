@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from knowledge.match import Limits, Match, Matches, within
-from knowledge.ranking import MAX_RANKED
+from knowledge.ranking import MAX_WEIGHED
 
 
 def merge(whole: Matches, clauses: Sequence[Matches], limits: Limits) -> Matches:
@@ -26,4 +26,4 @@ def merge(whole: Matches, clauses: Sequence[Matches], limits: Limits) -> Matches
         ordered.setdefault(match.kid, match)
     if not ordered:
         return whole
-    return within(tuple(ordered.values())[:MAX_RANKED], limits, whole.threshold)
+    return within(tuple(ordered.values())[:MAX_WEIGHED], limits, whole.threshold)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from knowledge.embedding import Vectors, checked
 from knowledge.match import Gate, Limits, Matches, match
-from knowledge.ranking import Candidate, Found, Question, Ranked, rank, weigh
+from knowledge.ranking import MAX_WEIGHED, Candidate, Found, Question, Ranked, rank, weigh
 from knowledge.schema import BALLAST_ROWS
 from knowledge.shelf import IS_VISIBLE, Shelf, visibility
 from knowledge.terms import content_words, fts_query
@@ -63,7 +63,7 @@ def look_up(shelf: Shelf, question: str, vector: Vectors, visible: Set[str] | No
         cosines = shelf.vectors.top(unit, DEPTH, visible, also=list(bm25)[:DEPTH])
         asked = Question(_idf(connection, words))
         ranked = rank(asked, _candidates(connection, bm25, cosines))
-        return Findings(asked, weigh(asked, ranked, _said(connection, words, ranked)))
+        return Findings(asked, weigh(asked, ranked, _said(connection, words, ranked[:MAX_WEIGHED])))
 
 
 def _bm25(connection: sqlite3.Connection, words: Sequence[str], visible: Set[str] | None) -> dict[int, float]:
