@@ -9,6 +9,8 @@ from fakes.hash_embedder import HashEmbedder
 from fakes.kdn_world import kdn_world, text_of
 from fakes.roles import until
 
+from cacheroute.client import Client
+from cacheroute.errors import BadRequest, NotFound
 from cacheroute.kdn import archive_routes, archives
 from knowledge.embedding import DIMENSIONS
 
@@ -222,3 +224,22 @@ async def test_a_full_disk_is_503_loses_nothing_and_is_over_once_there_is_room(w
     assert (status, why["error"]["code"], "library.sqlite" in why["error"]["message"]) == (503, "storage_failed", True)
     assert await everything(world) == before
     assert (await world.ok("POST", "/v1/documents", document))["status"] == "added"
+
+
+async def test_the_operators_client_fetches_an_export_and_gives_it_back(world):
+    await filled(world, 20)
+    async with Client(world.config, world.tokens.control) as client:
+        kdn = client.kdns["kdn-1"]
+        content = [piece async for piece in kdn.export(None)]
+
+        async def pieces():
+            for piece in content:
+                yield piece
+
+        report = await kdn.take_in(pieces())
+        assert (report.unchanged, report.failures) == (21, ())
+        with pytest.raises(NotFound, match="'sea'"):
+            await anext(kdn.export("sea"))
+        content.pop()
+        with pytest.raises(BadRequest, match="no export"):
+            await kdn.take_in(pieces())
