@@ -99,7 +99,10 @@ class Purger:
         gone = await self._removed(artifact.id for artifact in self._artifacts.holding(kids))
         for place in self._whereabouts.stores:
             place.expect(keys_of(gone))
-        await self._worker.run(self._journal.ask, plan, self._whereabouts.names())
+        names = self._whereabouts.names()
+        await self._worker.run(self._journal.ask, plan, names)
+        for name in names:  # due now, even where another purge is to be done once more after its grace
+            self._not_before_s.pop(name, None)
         self._woken.set()
         return gone
 
@@ -171,8 +174,8 @@ class Purger:
             await self._put_off(place.name, asked, error.message)
             return Outcome(place.name, why=error.message)
         if place.refills:
-            self._not_before_s[place.name] = time.monotonic() + self.grace_s
-            await self._worker.run(self._journal.purged, place.name)
+            if await self._worker.run(self._journal.purged, place.name, asked.asked if asked else 0):
+                self._not_before_s[place.name] = time.monotonic() + self.grace_s
         elif asked:
             await self._worker.run(self._journal.done, asked)
         return Outcome(place.name, cleared)

@@ -109,13 +109,19 @@ class PurgeJournal:
             if connection.execute("DELETE FROM plans RETURNING number").fetchall():
                 self._due(connection, places)
 
-    def purged(self, place: str) -> None:
-        """It is done, once: requests that had the text may still be under way."""
+    def purged(self, place: str, asked: int) -> bool:
+        """What was `asked` for is done, once: requests that had the text may still be under way.
+
+        False where it was asked for anew meanwhile, and is still due.
+        """
         with self._database.write() as connection:
-            connection.execute(
-                """INSERT INTO purges VALUES (?, ?, 'again', 0, '')
-                ON CONFLICT (place) DO UPDATE SET stage = 'again', attempts = 0, why = ''""",
-                (place, self._asked),
+            return bool(
+                connection.execute(
+                    """INSERT INTO purges VALUES (?, ?, 'again', 0, '')
+                    ON CONFLICT (place) DO UPDATE SET stage = 'again', attempts = 0, why = ''
+                    WHERE purges.asked = excluded.asked RETURNING place""",
+                    (place, asked),
+                ).fetchall()
             )
 
     def done(self, entry: Entry) -> None:

@@ -39,7 +39,7 @@ def test_what_is_asked_for_outlives_the_process(path, journal):
 
 def test_a_place_is_purged_twice_before_it_is_done(journal):
     ask(journal, STORE)
-    journal.purged(STORE)
+    assert journal.purged(STORE, 1)
     (entry,) = journal.entries()
     assert (entry.stage, entry.attempts) == ("again", 0)
     journal.done(entry)
@@ -48,11 +48,21 @@ def test_a_place_is_purged_twice_before_it_is_done(journal):
 
 def test_what_is_asked_anew_meanwhile_is_not_done(journal):
     ask(journal, STORE)
-    journal.purged(STORE)
+    assert journal.purged(STORE, 1)
     (entry,) = journal.entries()
     ask(journal, STORE)
     journal.done(entry)
     assert stages(journal) == {STORE: "due"}
+
+
+def test_what_is_asked_anew_while_it_is_purged_is_still_due(journal):
+    ask(journal, STORE)
+    (before,) = journal.entries()
+    ask(journal, STORE)
+    assert not journal.purged(STORE, before.asked)
+    assert stages(journal) == {STORE: "due"}
+    assert journal.purged(STORE, journal.entries()[0].asked)
+    assert stages(journal) == {STORE: "again"}
 
 
 def test_a_plan_of_which_nothing_came_makes_nothing_due(path, journal):
@@ -71,7 +81,7 @@ def test_a_plan_that_a_crash_left_is_adopted(path, journal):
     again = PurgeJournal(path)
     again.adopt([STORE, ENGINE])
     assert stages(again) == {STORE: "due", ENGINE: "due"}
-    again.purged(STORE)
+    assert again.purged(STORE, again.entries()[1].asked)
     again.adopt([STORE])
     assert stages(again) == {STORE: "again", ENGINE: "due"}
     again.close()
