@@ -21,8 +21,10 @@ class Outcome:
 class Forgotten:
     """What went: artifacts, and what came of each place. Nothing where every text is in another document too."""
 
-    artifacts: tuple[Artifact, ...]
-    outcomes: tuple[Outcome, ...]
+    artifacts: tuple[Artifact, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    closed: tuple[str, ...] = ()
+    """Instances with engines of another kind: what these cache by themselves, nobody can empty from here."""
 
     @property
     def purged(self) -> dict[str, int]:
@@ -37,7 +39,10 @@ class Forgotten:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(f"{each.place} is not purged yet: {each.why}" for each in self.outcomes if each.why)
+        return (
+            *(f"{each.place} is not purged yet: {each.why}" for each in self.outcomes if each.why),
+            *(f"{name}: what its engine caches by itself cannot be emptied from here" for name in self.closed),
+        )
 
 
 @dataclass(frozen=True, slots=True)

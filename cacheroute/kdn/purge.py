@@ -106,10 +106,11 @@ class Purger:
         self._woken.set()
         return gone
 
-    async def clear(self) -> tuple[Outcome, ...]:
-        """Purges all places, side by side, in runs that begin now or later."""
+    async def clear(self, gone: tuple[Artifact, ...]) -> Forgotten:
+        """Purges all places, side by side, in runs that begin now or later, when these artifacts are gone."""
         names = self._whereabouts.names()
-        return tuple(await asyncio.gather(*(_waited_for(name, self._purging_of(name)) for name in names)))
+        outcomes = await asyncio.gather(*(_waited_for(name, self._purging_of(name)) for name in names))
+        return Forgotten(gone, tuple(outcomes), self._whereabouts.closed())
 
     async def _removed(self, ids: Iterable[str]) -> tuple[Artifact, ...]:
         """Removes artifacts for good. An injection under way ends first, so that it puts nothing back."""
@@ -204,7 +205,7 @@ class Plan:
     async def carry_out(self, orphaned: Collection[str]) -> Forgotten:
         """The same, and waits for the places."""
         artifacts = await self.forget(orphaned)
-        return Forgotten(artifacts, await self._purger.clear() if self.is_needed else ())
+        return await self._purger.clear(artifacts) if self.is_needed else Forgotten()
 
 
 async def _unlinked(place: StorePlace, keys: Sequence[str]) -> Outcome:

@@ -54,6 +54,10 @@ class Whereabouts:
             self._library.name,
         )
 
+    def closed(self) -> tuple[str, ...]:
+        """Instances that live now whose engines have no cache that could be emptied from here."""
+        return tuple(instance.name for instance in self._instances() if not instance.engine.key_model)
+
     def place(self, name: str) -> Place:
         """The place of one of the `names`."""
         for place in (*self.stores, self._library):
@@ -74,5 +78,5 @@ class Whereabouts:
         await self._worker.run(self._journal.meet, live, self._models)
 
     def _live(self) -> frozenset[str]:
-        """Instances whose engines cache by our keys. What another kind of engine keeps to itself, nobody can empty."""
+        """Instances whose engines cache by our keys."""
         return frozenset(instance.name for instance in self._instances() if instance.engine.key_model)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from fakes.kdn_world import KdnWorld, kdn_world, text_of
 from fakes.roles import Roles, config_for, running_with_knowledge, until
@@ -144,6 +145,17 @@ async def test_an_engine_that_cannot_forget_now_is_asked_again(world):
     assert "HTTP 503" in gone["notes"][0]
     instance.status = 200
     await until(lambda: instance.cached == 0)
+
+
+async def test_an_engine_whose_cache_nobody_can_empty_is_named(world):
+    instance = await world.add_instance()
+    theirs = msgspec.structs.replace(instance.engine, kind="openai", key_model="")
+    world.scheduler.instances = (msgspec.structs.replace(instance.record, name="theirs", engine=theirs),)
+    await world.renewed()
+    await world.add("a.md", text_of(22, "alpha"))
+    gone = await deleted(world, "a.md")
+    assert "engine theirs" not in left(gone)
+    assert [note for note in gone["notes"] if note.startswith("theirs")] != []
 
 
 async def test_a_text_that_another_document_has_is_left_alone(world):
