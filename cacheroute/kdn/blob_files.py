@@ -40,6 +40,16 @@ class FileBlobs:
         with file:
             yield FileBlob(file, checksums, chunk_nbytes)
 
+    def uncache(self, name: str) -> None:
+        """Memory may remember well what the disk has lost. Since the commit a blob's pages are clean: they can go."""
+        if hasattr(os, "posix_fadvise"):
+            with suppress(OSError):
+                descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK)
+                try:
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                finally:
+                    os.close(descriptor)
+
     def shorten(self, name: str, nbytes: int) -> None:
         with _disk_errors_named():
             if self._path(name).stat().st_size > nbytes:

@@ -49,6 +49,9 @@ class S3Blobs:
         finally:
             blob.close()
 
+    def uncache(self, name: str) -> None:
+        """Nothing to do: every range is asked for anew."""
+
     def shorten(self, name: str, nbytes: int) -> None:
         """Puts the beginning in the place of the whole: an object cannot be cut."""
         draft = self.draft(name)

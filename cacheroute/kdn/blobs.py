@@ -68,6 +68,10 @@ class BlobStore(Protocol):
         """The blob whose chunks have these checksums, or one that begins with them. Raises Rotten if it is gone."""
         ...
 
+    def uncache(self, name: str) -> None:
+        """What is read of it next comes from the medium, as far as that can be had. Raises nothing."""
+        ...
+
     def shorten(self, name: str, nbytes: int) -> None:
         """Gives back what follows the first `nbytes` of a blob."""
         ...

@@ -148,6 +148,7 @@ class Depot:
     def sound(self, stored: Stored) -> tuple[int, str]:
         """How many chunks from the front are as they were stored; what is wrong with the next. Raises Unavailable."""
         sound = 0
+        self.blobs.uncache(stored.blob)
         try:
             with self.blobs.open(stored.blob, stored.checksums, stored.chunk_nbytes) as blob:
                 while sound < stored.chunks:

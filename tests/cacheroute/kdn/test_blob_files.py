@@ -48,6 +48,25 @@ def test_a_file_without_permission_is_rotten(blobs, tmp_path):
         pass
 
 
+def in_memory(path):
+    with path.open("rb", buffering=0) as file:
+        try:
+            os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_what_is_verified_is_read_from_the_disk(blobs, tmp_path):
+    assert in_memory(tmp_path / "one.kv")
+    blobs.uncache("one")
+    if in_memory(tmp_path / "one.kv"):
+        pytest.skip("this file system keeps everything in memory")
+    with blobs.open("one", CHECKSUMS, 1000) as blob:
+        blob.value(0)
+    blobs.uncache("unknown")
+
+
 def test_too_many_open_files_say_nothing_about_a_blob(blobs):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # standard input, output and error: nothing more
