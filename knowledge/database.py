@@ -16,6 +16,7 @@ from pathlib import Path
 from knowledge.errors import CatalogueError, DamagedCatalogue, NewerSchema
 
 _BUSY_MS = 10_000
+_LOG_BUSY_MS = 1_000  # writers wait meanwhile
 _ADVICE = {
     sqlite3.SQLITE_FULL: "; make room on its disk",
     sqlite3.SQLITE_IOERR: "; is there room on its disk, and is the disk sound?",
@@ -60,11 +61,18 @@ class Database:
             yield connection
 
     def truncate_log(self) -> None:
-        """Moves the write-ahead log into the file and empties it, so that it keeps no deleted text."""
+        """Moves the write-ahead log into the file and empties it, so that it keeps no deleted text.
+
+        A reader that holds an older state keeps the log, too: who reads for long calls this at the end.
+        """
         with self._errors_named():
             connection = self._checkout()
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._idle.append(connection)
+            try:
+                connection.execute(f"PRAGMA busy_timeout = {_LOG_BUSY_MS}")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+                self._idle.append(connection)
 
     def close(self) -> None:
         while self._idle:

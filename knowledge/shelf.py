@@ -58,6 +58,10 @@ class Shelf:
                 connection.execute("INSERT INTO passage_fts(passage_fts) VALUES ('optimize')")
             self._database.truncate_log()
 
+    def empty_log(self) -> None:
+        """For who read so long that a `scrub` meanwhile could not."""
+        self._database.truncate_log()
+
     def blocks(self, kids: Iterable[str], visible: Set[str] | None = None) -> dict[str, Block]:
         """The blocks of those `kids` that exist in a visible collection (None: in any)."""
         with self.read() as connection:

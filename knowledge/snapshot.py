@@ -24,8 +24,11 @@ def snapshot(library: Library, collection: str | None) -> Generator[tuple[Header
     Raises CatalogueError, also while they are read.
     """
     visible = None if collection is None else frozenset([collection])
-    with library.shelf.read() as connection:
-        yield _header(connection, collection, visible), _documents(connection, visible)
+    try:
+        with library.shelf.read() as connection:
+            yield _header(connection, collection, visible), _documents(connection, visible)
+    finally:
+        library.shelf.empty_log()  # a text deleted meanwhile was kept for this reader
 
 
 def _header(connection: sqlite3.Connection, collection: str | None, visible: Set[str] | None) -> Header:

@@ -15,7 +15,7 @@ from fakes.hash_embedder import HashEmbedder, register
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knowledge import archive
+from knowledge import archive, database
 from knowledge.archive import Flaw, Reader, written
 from knowledge.archive_line import Archived
 from knowledge.embedding import DIMENSIONS
@@ -106,6 +106,23 @@ def test_an_export_is_of_one_moment_whatever_is_written_meanwhile(filled: Librar
     _, *documents_then = lines(content)
     assert [document["source"] for document in documents_then] == ["planes.md", "ünïcode ✈", "boats.md"]
     assert documents_then[-1]["blocks"][0]["text"] == "Boats float on the river."
+
+
+def test_what_is_deleted_during_an_export_is_out_of_the_files_after_it(
+    filled: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_LOG_BUSY_MS", 1)
+    secret = register(filled, "secret", "The passphrase is xylophonequartz.")
+
+    def kept() -> bool:
+        return any(b"xylophonequartz" in path.read_bytes() for path in tmp_path.iterdir())
+
+    with snapshot(filled, None) as (_, documents):
+        next(documents)
+        filled.delete(secret.document_id)
+        assert kept()
+        assert "secret" in [document.draft.document.source for document in documents]
+    assert not kept()
 
 
 @given(st.integers(1, 5000))
