@@ -124,6 +124,8 @@ class BuildQueue:
     async def forget(self, kids: Iterable[str]) -> None:
         """Takes out what would need one of these kids, whose texts are gone."""
         gone = frozenset(kids)
+        if not gone:
+            return
         entries = [entry for entry in self._turns if not gone.isdisjoint(entry.build.kids)]
         await self._cancel(entries, "the knowledge was deleted")
 
