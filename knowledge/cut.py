@@ -101,13 +101,15 @@ def _passages(block: Block, budget: Budget) -> Iterator[Passage]:
 
 def _paragraphs(text: str) -> list[str]:
     """Slices that join to `text`. A Markdown heading stays with what it heads."""
-    whole: list[str] = []
+    whole: list[list[str]] = []
+    heads = False
     for part in _slices(text, _PARAGRAPH):
-        if whole and _HEADINGS_ONLY.fullmatch(whole[-1]):
-            whole[-1] += part
+        if heads:
+            whole[-1].append(part)
         else:
-            whole.append(part)
-    return whole
+            whole.append([part])
+        heads = _HEADINGS_ONLY.fullmatch(part) is not None
+    return ["".join(parts) for parts in whole]
 
 
 def _fit(parts: Sequence[str], holds: Callable[[str], bool], finer: Sequence[re.Pattern[str]]) -> Iterator[str]:
