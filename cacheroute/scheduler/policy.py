@@ -19,29 +19,32 @@ def round_robin(pools: Sequence[ProxyRecord], turn: int) -> list[Decision]:
     ]
 
 
-def choose_kdn(kdns: Sequence[KdnRecord], holders: Collection[str], turn: int, max_waiting: int) -> Decision | None:
+def choose_kdn(
+    kdns: Sequence[KdnRecord],
+    holders: Collection[str],
+    turn: int,
+    max_waiting: int,
+    asked: Callable[[KdnRecord], int],
+) -> Decision | None:
     """The live KDN that holds all of the request's knowledge and is the least busy; None where no live one does.
 
-    One with `max_waiting` injections waiting or more is chosen only where the others have as many. Equally busy ones
-    take turns.
+    Busy is what its lease says, waiting and injecting, and what was `asked` of it since. One with `max_waiting`
+    injections waiting or more is chosen only where the others have as many. Equally busy ones take turns.
     """
-    holding = [kdn for kdn in kdns if kdn.name in holders]
-    if not holding:
+    busy = {kdn.name: kdn.load.waiting + kdn.load.injecting + asked(kdn) for kdn in kdns if kdn.name in holders}
+    if not busy:
         return None
+    holding = [kdn for kdn in kdns if kdn.name in busy]
     calm = [kdn for kdn in holding if kdn.load.waiting < max_waiting]
-    least = min(_busy(kdn) for kdn in calm or holding)
-    equal = [kdn for kdn in calm or holding if _busy(kdn) == least]
+    least = min(busy[kdn.name] for kdn in calm or holding)
+    equal = [kdn for kdn in calm or holding if busy[kdn.name] == least]
     chosen = equal[turn % len(equal)]
     return Decision(
         target=chosen.name,
         reason=f"{_why(len(holding), len(calm), len(equal), max_waiting)}: {chosen.load.waiting} waiting, "
-        f"{chosen.load.injecting} injecting",
-        scores=tuple((kdn.name, float(_busy(kdn))) for kdn in holding),
+        f"{chosen.load.injecting} injecting, {asked(chosen)} asked since its lease",
+        scores=tuple((name, float(each)) for name, each in busy.items()),
     )
-
-
-def _busy(kdn: KdnRecord) -> int:
-    return kdn.load.waiting + kdn.load.injecting
 
 
 def _why(holding: int, calm: int, equal: int, max_waiting: int) -> str:

@@ -12,6 +12,7 @@ from cacheroute.errors import BadRequest, CacheRouteError, NotFound, Overloaded,
 from cacheroute.hop import decode_hop
 from cacheroute.relay import relay, upstream
 from cacheroute.scheduler.access import Caller
+from cacheroute.scheduler.asked import AskedSince
 from cacheroute.scheduler.body import ClientRequest
 from cacheroute.scheduler.config import SchedulerConfig
 from cacheroute.scheduler.draft import Draft
@@ -57,6 +58,7 @@ class Server:
         self._session = session
         self._token = token
         self._turn = 0
+        self._asked = AskedSince()
         self._mean_s = 1.0
         """From coming in to leaving, waiting included: after so long, whoever is inside now has left on the average."""
 
@@ -171,8 +173,11 @@ class Server:
         if not placed.head:
             return None
         held = await asyncio.to_thread(self._replica.holders, placed.placement.head)
-        holders = frozenset.intersection(*held.values())
-        return choose_kdn(self._registry.kdns.alive(), holders, self._turn, self._settings.kdn_max_waiting)
+        holders, kdns = frozenset.intersection(*held.values()), self._registry.kdns.alive()
+        chosen = choose_kdn(kdns, holders, self._turn, self._settings.kdn_max_waiting, self._asked.of)
+        if chosen and (kdn := self._registry.kdns.get(chosen.target)):
+            self._asked.add(kdn)
+        return chosen
 
     def pools(self, model: str) -> list[ProxyRecord]:
         """The pools that serve `model` now. Raises NotFound, or Unavailable where none serves anything."""

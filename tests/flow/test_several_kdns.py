@@ -202,21 +202,19 @@ async def test_kv_is_asked_of_a_live_holder_and_the_trace_says_why(tmp_path):
             newest = (await roles.control("GET", "/debug/requests?limit=1"))["requests"][0]
             return newest["hops"][0]["kdn"]
 
-        assert await chosen() == {
-            "target": "kdn-1",
-            "reason": "the only holder: 0 waiting, 0 injecting",
-            "scores": [["kdn-1", 0.0]],
-        }
+        only = await chosen()
+        assert only["target"] == "kdn-1"
+        assert only["reason"].startswith("the only holder: 0 waiting, 0 injecting, ")
         synced = await roles.control("POST", "/v1/sync", {"origin": "kdn-1"}, url=roles.kdn_url("kdn-2"))
         assert synced["taken"] == 1
 
-        async def in_turn() -> bool:
-            both = [await chosen(), await chosen()]
-            return {each["target"] for each in both} == {"kdn-1", "kdn-2"} and all(
-                each["reason"] == "in turn among 2 equally busy of 2 holders: 0 waiting, 0 injecting" for each in both
+        async def both() -> bool:
+            decisions = [await chosen() for _ in range(4)]
+            return {each["target"] for each in decisions} == {"kdn-1", "kdn-2"} and all(
+                "of 2 holders: 0 waiting, 0 injecting" in each["reason"] for each in decisions
             )
 
-        await until(in_turn)
+        await until(both)
         kdns = (await roles.control("GET", "/debug/status"))["kdns"]
         assert {name: kdn["load"]["waiting"] for name, kdn in kdns.items()} == {"kdn-1": 0, "kdn-2": 0}
         await roles.stop("kdn-1")
