@@ -275,3 +275,17 @@ async def test_after_a_deletion_no_prompt_with_the_text_finds_anything_of_it(tmp
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
         assert [path for path in files if b"engineers" in path.read_bytes()] == []
         assert [path.name for path in files if b"brass bell" in path.read_bytes()] != []
+
+
+async def test_what_another_kdn_has_in_the_same_store_comes_back_when_it_is_asked_for(tmp_path):
+    async with running_with_knowledge(config_for(tmp_path, kdns=2)) as roles:
+        await roles.learn("valves.md", VALVES, kdn="kdn-1")
+        ferries = await roles.learn("ferries.md", FERRIES, kdn="kdn-2")
+        gone = await roles.control("DELETE", "/v1/documents?source=valves.md", url=roles.kdn_url("kdn-1"))
+        assert gone["purged"]["kv-1"] > 0
+        assert await held_keys(roles) == set()
+        _, headers, _ = await roles.chat("why?", knowledge_ids=ferries, Injection_type="kv")
+        assert (headers["X-CacheRoute-Injection"], headers["X-CacheRoute-Knowledge"]) == ("kv", ferries[0])
+        (held,) = (await roles.control("GET", "/v1/artifacts", url=roles.kdn_url("kdn-2")))["items"]
+        held = await roles.control("GET", f"/v1/artifacts/{held['id']}", url=roles.kdn_url("kdn-2"))
+        assert await held_keys(roles) == set(held["keys"])
