@@ -77,7 +77,7 @@ def test_an_overloaded_kdn_is_chosen_only_where_all_are():
     ],
 )
 def test_the_choice_is_explained_in_words_and_numbers(holders, reason):
-    kdns = [kdn("v", 2, 1), kdn("w", 3), kdn("x", 0, 32, nothing_asked), kdn("y", 1, 40), kdn("z", 4)]
+    kdns = [kdn("v", 2, 1), kdn("w", 3), kdn("x", 0, 32), kdn("y", 1, 40), kdn("z", 4)]
     decision = choose_kdn(kdns, set(holders), 0, 32, nothing_asked)
     assert decision.reason == f"{reason}, 0 asked since its lease"
     assert dict(decision.scores)[decision.target] == min(dict(decision.scores).values()) or "passing" in reason
