@@ -58,6 +58,7 @@ class _Status:
                     "pinned": sum(artifact.pinned for artifact in artifacts),
                     "nbytes": kdn.artifacts.nbytes,
                     "quota_bytes": kdn.artifacts.quota_bytes,
+                    "blobs": kdn.settings.blobs,
                     "warnings": kdn.artifacts.warnings,
                 },
                 "injecting": kdn.injector.injecting,
