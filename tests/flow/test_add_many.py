@@ -198,6 +198,29 @@ async def test_an_embedder_that_is_away_is_waited_for(roles: Roles, tmp_path: Pa
     assert (len(tally.added), tally.failures, tally.waiting) == (10, [], "")
 
 
+async def test_a_document_that_the_kdn_refuses_is_a_failure_and_the_others_go_in(roles: Roles, tmp_path: Path) -> None:
+    file = tmp_path / "notes.jsonl"
+    rows = [{"text": "one", "id": 1}, {"text": "two", "source": "s" * 5000}, {"text": "three", "id": 3}]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    code, result = await add(roles, str(file))
+    assert code == 1
+    assert result["counts"]["added"] == 2
+    (failure,) = result["failures"]
+    assert failure.startswith("sss")
+    assert "kdn-1:" in failure
+
+
+async def test_a_title_for_several_documents_is_refused(roles: Roles, tmp_path: Path) -> None:
+    file = tmp_path / "notes.jsonl"
+    file.write_text('{"text": "one"}\n{"text": "two"}\n')
+    code, result = await add(roles, str(file), "--title", "Both")
+    assert (code, result["counts"]["added"]) == (1, 0)
+    assert "--title is for a single one" in result["failures"][0]
+    code, result = await add(roles, str(file), str(tmp_path), "--title", "Both")
+    assert code == 1
+    assert "--title and --source" in result["error"]["message"]
+
+
 async def test_a_stack_that_is_down_is_said_at_once(roles: Roles, tmp_path: Path) -> None:
     await roles.stop("kdn-1")
     code, out, err = await (await Adding.start(roles, str(folder_of(tmp_path, 3)))).done()
