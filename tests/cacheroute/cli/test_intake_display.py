@@ -1,6 +1,10 @@
+import io
+
 import pytest
+from fakes.roles import until
 from rich.console import Console
 
+from cacheroute.cli import intake_display
 from cacheroute.cli.intake_display import Bars, Display, progress_line, summary
 from cacheroute.cli.output import Output
 from cacheroute.cli.tally import Tally
@@ -80,3 +84,43 @@ def test_the_sums_say_where_the_time_went() -> None:
     counts, times = summary(tally)
     assert "1 added; 1 block." in counts
     assert "cut 1.5 s, embed 20.0 s" in times
+
+
+async def test_on_a_terminal_the_bars_live_below_what_is_said_and_leave_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(
+        intake_display, "console", lambda stderr: Console(file=terminal, force_terminal=True, width=80, markup=False)
+    )
+    tally = Tally(2)
+    async with Display(Output(as_json=False), tally).shown():
+        tally.parsed(1, 1.0)
+    assert "1 of 2 files" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\x1b[2K")
+
+
+async def test_elsewhere_a_line_is_said_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(intake_display, "LINE_EVERY_S", 0.001)
+    said = ""
+
+    def anything_said() -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return bool(said)
+
+    async with Display(Output(as_json=False), Tally(2)).shown():
+        await until(anything_said)
+    assert said.startswith("read 0 of 2 files, registered 0, 0.0 documents/s")
+
+
+async def test_with_json_nothing_is_shown(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_display, "LINE_EVERY_S", 0.0)
+    display = Display(Output(as_json=True), Tally(1))
+    async with display.shown():
+        display.added(document())
+        display.failed(["x"])
+    said = capfd.readouterr()
+    assert said.out + said.err == ""
