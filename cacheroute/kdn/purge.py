@@ -47,7 +47,7 @@ class Purger:
         grace_s: float,
         is_heard: Callable[[], bool],
     ) -> None:
-        self.grace_s = grace_s
+        self._grace_s = grace_s
         self._artifacts = artifacts
         self._injector = injector
         self._journal = journal
@@ -152,7 +152,7 @@ class Purger:
         if self._purging_of(entry.place).busy:
             return False
         # where this process began after the purge, requests from before may still be under way
-        wait_s = self.grace_s if entry.stage == "again" else 0.0
+        wait_s = self._grace_s if entry.stage == "again" else 0.0
         not_before_s = self._not_before_s.setdefault(entry.place, now_s + wait_s)
         return not_before_s <= now_s and (entry.stage == "due" or self._is_heard())
 
@@ -176,7 +176,7 @@ class Purger:
             return Outcome(place.name, why=error.message)
         if place.refills:
             if await self._worker.run(self._journal.purged, place.name, asked.asked if asked else 0):
-                self._not_before_s[place.name] = time.monotonic() + self.grace_s
+                self._not_before_s[place.name] = time.monotonic() + self._grace_s
         elif asked:
             await self._worker.run(self._journal.done, asked)
         return Outcome(place.name, cleared)
