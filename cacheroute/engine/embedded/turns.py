@@ -4,6 +4,7 @@ Background work advances while nobody else wants the engine. Where that never ha
 that it ends some day. For one thread; knows no model, and no time but its clock's.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ from cacheroute.engine.embedded.generation import Generation
 
 BACKGROUND_EVERY_S = 1.0
 """After so long, background work gets a step in spite of others: 70 ms of theirs, with the default model."""
+QUIET_S = 0.1
+"""So long after another's last step it waits for more: whoever has an answer often asks again at once."""
 
 
 class Turns:
@@ -29,6 +32,7 @@ class Turns:
         self._max_streams = max_streams
         self._clock = clock
         self._background_due_s = clock()
+        self._foreground_step_s = -math.inf
 
     @property
     def waiting(self) -> int:
@@ -83,20 +87,28 @@ class Turns:
 
     def stepped(self, generations: Sequence[Generation]) -> None:
         """These got their step. After one in the background, whoever comes now does not wait for another at once."""
+        now_s = self._clock()
         if any(one.background for one in generations):
-            self._background_due_s = self._clock() + BACKGROUND_EVERY_S
+            self._background_due_s = now_s + BACKGROUND_EVERY_S
+        if not all(one.background for one in generations):
+            self._foreground_step_s = now_s
 
     def idle_s(self) -> float | None:
         """How long there is nothing to compute; None: until something arrives."""
         computing = (*self.prefilling, *self.decoding)
-        if all(one.background for one in computing):
-            if computing:
-                return self._background_waits_s()
-            return None if self.loading or not self.waiting else 0.0
-        return 0.0
+        if computing:
+            only_background = all(one.background for one in computing)
+        elif self.loading or not self.waiting:
+            return None
+        else:
+            only_background = not self._foreground_line
+        return self._background_waits_s() if only_background else 0.0
 
     def _background_waits_s(self) -> float:
-        return max(0.0, self._background_due_s - self._clock()) if self.foreground else 0.0
+        ready_s = self._background_due_s
+        if not self.foreground:
+            ready_s = min(ready_s, self._foreground_step_s + QUIET_S)
+        return max(0.0, ready_s - self._clock())
 
     def _streams(self) -> list[Generation]:
         return [*self.loading, *self.prefilling, *self.decoding]

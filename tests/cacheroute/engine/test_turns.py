@@ -3,7 +3,7 @@ from typing import Any, cast
 
 import pytest
 
-from cacheroute.engine.embedded.turns import BACKGROUND_EVERY_S, Turns, next_prompt
+from cacheroute.engine.embedded.turns import BACKGROUND_EVERY_S, QUIET_S, Turns, next_prompt
 
 
 @dataclass(eq=False)
@@ -86,6 +86,20 @@ def test_background_work_stands_still_while_another_prefills_or_decodes(turns):
     assert (turns.next_prompt(), turns.next_batch(), turns.idle_s()) == (None, [other], 0)
     turns.decoding.clear()
     assert turns.next_prompt() is background
+
+
+def test_background_work_goes_on_when_it_has_been_quiet_for_a_moment(turns, clock):
+    background, waiting, other = Prompt(background=True), Prompt(background=True), Prompt()
+    turns.prefilling.append(background)
+    turns.stepped([background])
+    turns.stepped([other])  # its last
+    assert (turns.next_prompt(), turns.idle_s()) == (None, pytest.approx(QUIET_S))
+    turns.prefilling.clear()
+    turns.add(waiting)
+    assert (turns.next_to_admit(), turns.idle_s()) == (None, pytest.approx(QUIET_S))
+    clock.now_s += 2 * QUIET_S
+    assert turns.idle_s() == 0
+    assert turns.next_to_admit() is waiting
 
 
 def test_while_anothers_kv_is_loaded_background_work_waits_and_the_thread_sleeps_no_longer_than_its_share(turns, clock):
