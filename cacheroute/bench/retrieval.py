@@ -5,6 +5,8 @@ and scheduler do. XQuAD's figures of abstention are of the half of its articles 
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple
+from random import Random
 
 from msgspec import Struct
 
@@ -14,7 +16,7 @@ from cacheroute.bench.questions import Article, Asked, asked_of, documents_of, p
 from cacheroute.bench.turns import TwoTurns, two_turns
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.errors import NotFound
-from knowledge.calibrate import Figures, Outcome, measure, recall_threshold
+from knowledge.calibrate import Figures, Outcome, fit_threshold, measure, recall_threshold
 from knowledge.match import Gate, Limits
 
 GATE = Gate()
@@ -22,6 +24,8 @@ OPEN = Gate(min_confidence=0.0)
 """The floors alone: what they let through shows its confidence."""
 ONE = Limits(max_blocks=1)
 NOT_FOUND = 10**6
+LABELLED = 100
+"""As many questions as somebody may be asked to label for a catalogue of theirs."""
 RECALLS = (0.85, 0.88, 0.90, 0.92, 0.94)
 
 Note = Callable[[str], None]
@@ -45,6 +49,8 @@ class RetrievalSet(Struct, frozen=True, kw_only=True):
     r_at_1: float | None
     r_at_5: float | None
     abstain: Figures
+    calibrated: Figures | None
+    """At a threshold fitted to LABELLED of the questions, on the others; None where there are too few."""
     spread: tuple[AtRecall, ...]
     chitchat_accepted: float
     two_facts: TwoFacts | None = None
@@ -116,7 +122,6 @@ def _set(
 ) -> RetrievalSet:
     chat = [bool(where.search(text, GATE, ONE).accepted) for text in prompts("fresh")]
     answerable = sum(outcome.answerable for outcome in outcomes)
-    figures = measure(outcomes, GATE.min_confidence)
     return RetrievalSet(
         name=name,
         blocks=where.blocks,
@@ -124,11 +129,23 @@ def _set(
         unanswerable=len(outcomes) - answerable,
         r_at_1=_share(rank <= 1 for rank in ranks) if ranks else None,
         r_at_5=_share(rank <= 5 for rank in ranks) if ranks else None,
-        abstain=Figures(*(round(value, 4) for value in (figures.precision, figures.recall, figures.auroc))),
+        abstain=_rounded(measure(outcomes, GATE.min_confidence)),
+        calibrated=_calibrated(outcomes),
         spread=tuple(_at(outcomes, recall) for recall in RECALLS),
         chitchat_accepted=_share(chat),
         two_facts=two,
     )
+
+
+def _calibrated(outcomes: Sequence[Outcome]) -> Figures | None:
+    if len(outcomes) < 2 * LABELLED:
+        return None
+    mixed = Random(0).sample(outcomes, len(outcomes))
+    return _rounded(measure(mixed[LABELLED:], fit_threshold(mixed[:LABELLED], GATE.min_confidence)))
+
+
+def _rounded(figures: Figures) -> Figures:
+    return Figures(*(round(value, 4) for value in astuple(figures)))
 
 
 def _at(outcomes: Sequence[Outcome], recall: float) -> AtRecall:

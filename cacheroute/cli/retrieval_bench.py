@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # loading scikit-learn takes seconds that other benches need 
 
 def show_retrieval(invocation: Invocation) -> "RetrievalResult":
     """Needs no running stack."""
-    from cacheroute.bench.retrieval import run_retrieval
+    from cacheroute.bench.retrieval import LABELLED, run_retrieval
 
     out = invocation.out
     result = run_retrieval(invocation.config.embedder, out.note)
@@ -34,6 +34,10 @@ def show_retrieval(invocation: Invocation) -> "RetrievalResult":
         if each.two_facts is not None:
             out.say(f"{each.name}, two facts in one question: {each.two_facts.recall:.3f} of them found, "
                     f"{each.two_facts.precision:.3f} of what is injected is right.")  # fmt: skip
+    for each in result.sets:
+        if each.calibrated is not None:
+            out.say(f"{each.name}, threshold fitted to {LABELLED} labelled questions: precision "
+                    f"{each.calibrated.precision:.3f}, recall {each.calibrated.recall:.3f}.")  # fmt: skip
     turns = result.turns
     out.say(f"Two turns: {turns.found} of {turns.follow_ups} follow-ups find their document ({turns.found_alone} by "
             f"themselves); {turns.dragged} of {turns.changes} changes of subject get knowledge.")  # fmt: skip
