@@ -1,9 +1,9 @@
 """HTML -> the page's main text as Markdown: headings, paragraphs, lists, tables, code; no scripts, menus or forms.
 
-By selectolax (lexbor): the HTML5 algorithm in C, so that broken markup is read as a browser reads it and a megabyte
-takes some 20 ms, in 4 MB without dependencies. BeautifulSoup was the other choice: with the parser of the standard
-library it is some 50 times slower and reads broken markup as no browser does. The tree is walked with a loop, never by
-recursion: nesting has no limit.
+By selectolax (lexbor): the HTML5 algorithm in C, so that broken markup is read as a browser reads it; 8 MB installed,
+without dependencies. A page of 700 kB took 13 ms to parse, and 460 ms by BeautifulSoup with the parser of the standard
+library, the other choice (2 MB), which reads broken markup in a way of its own. The tree is walked with a loop, never
+by recursion: nesting has no limit.
 """
 
 from __future__ import annotations
