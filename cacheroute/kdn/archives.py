@@ -15,6 +15,7 @@ from typing import IO
 
 import msgspec
 
+from cacheroute import sanitise
 from cacheroute.errors import BadRequest, NotFound, Overloaded, TooLarge, UpstreamFailed
 from cacheroute.kdn.documents import Prepared
 from cacheroute.kdn.role import Kdn
@@ -125,7 +126,7 @@ class _Import:
             added = await self._kdn.unbroken.run(self._kdn.register(await self._prepared(item)))
             self._count[added.status] += 1
         except (BadRequest, UpstreamFailed) as error:
-            self._fail(f"{source}: {error.message}")
+            self._fail(f"{sanitise.for_line(source, 100)}: {error.message}")
 
     async def _prepared(self, archived: Archived) -> Prepared:
         cut, documents = archived.draft, self._kdn.documents
@@ -139,7 +140,7 @@ class _Import:
     def _fail(self, why: str) -> None:
         self._failed += 1
         if self._failed <= MAX_FAILURES:
-            self._failures.append(why)
+            self._failures.append(sanitise.for_line(why))
 
 
 def _write(

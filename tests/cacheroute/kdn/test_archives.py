@@ -124,9 +124,12 @@ async def test_a_bad_line_is_a_failure_and_the_others_come_in(world):
         await world.ok("DELETE", "/v1/documents", source=document["source"])
     documents[1]["blocks"][0]["text"] = "Somebody changed this."
     documents[2]["tags"] = ["tag"] * 1000
+    documents[2]["source"] = "2.md \x1b[2J" + "x" * 5000
     status, report = await take_in(world, packed(header, *documents))
     assert (status, report["added"]) == (200, 2)
-    assert [failure.partition(":")[0] for failure in report["failures"]] == ["line 3", "2.md"]
+    assert [failure[:6] for failure in report["failures"]] == ["line 3", "2.md \ufffd"]
+    assert "$.source" in report["failures"][1]
+    assert all("\x1b" not in failure and len(failure) < 600 for failure in report["failures"])
     assert len((await world.ok("GET", "/v1/documents"))["items"]) == 2
 
 
