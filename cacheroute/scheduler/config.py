@@ -19,8 +19,8 @@ class SchedulerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     request_timeout_s: Seconds = 300.0
     """A request's time where the client names none (X-Request-Deadline-Ms)."""
     retrieval_top_k: Positive = 3
-    """Most blocks put before a question. Each passes the gate by itself, or for a clause of the question: 99 % of those
-    that ask for one fact still get one block, and of two facts asked for at once .88 are found; one block is .50."""
+    """Most blocks put before a question. Each passes the gate by itself, or for a clause of the question: of those that
+    ask for one fact 90 (samples) to 99 % (XQuAD) still get one block. Of two facts asked for at once .88 are found."""
     knowledge_token_budget: Positive = 4096
     conversation_ttl_s: Seconds = 3600.0
     """How long it is remembered which knowledge a conversation has; then it is found again for its first question."""
