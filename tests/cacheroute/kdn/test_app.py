@@ -216,7 +216,7 @@ async def test_kv_of_a_text_that_vanished_behind_its_back_is_gone_after_a_start(
         path.unlink()
     await world.start_kdn()
     assert (await world.ok("GET", "/v1/artifacts"))["items"] == []
-    assert await world.store.missing(artifact["keys"]) == list(range(5))
+    await until(lambda: world.lacks(artifact["keys"]))
 
 
 async def test_a_second_kdn_on_the_same_data_does_not_start(world):
