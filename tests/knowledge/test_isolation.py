@@ -16,7 +16,7 @@ from knowledge.errors import ArchiveContent, BrokenContent, DocumentError, Encry
 from knowledge.isolation import Isolation, Limits
 
 SMALL = Limits(seconds=60.0, memory_bytes=2**29)
-TANGLE = b"<table><tr><td>" * 200_000
+TANGLE = b"<table><tr><td>" * 1_000_000
 """Takes the HTML5 algorithm minutes."""
 
 
