@@ -26,6 +26,7 @@ from cacheroute.proxy.config import ProxyConfig
 from cacheroute.scheduler.config import SchedulerConfig
 
 FILE_NAME = "cacheroute.toml"
+KNOWLEDGE_BYTES = 8 * 2**20
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 """Of a process: it stands in file names, urls, headers and programs' names."""
 
@@ -59,6 +60,17 @@ class Security(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allowed_hosts: tuple[str, ...] = ()
     """Host header values to accept besides loopback names and the bound address."""
     max_body_mb: int = 8
+    """Of a client's request; between roles knowledge comes on top."""
+
+    @property
+    def max_body_bytes(self) -> int:
+        """What a client may send."""
+        return self.max_body_mb * 2**20
+
+    @property
+    def inner_body_bytes(self) -> int:
+        """What one role may send another: a client's body, and beside it knowledge up to a context's length."""
+        return self.max_body_bytes + KNOWLEDGE_BYTES
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@
     ├── Conflict                409  the name is held by another live process
     ├── TooLarge                413  the body exceeds the limit
     ├── Overloaded              429  a bounded queue is full; carries Retry-After
+    ├── OurMistake              500  nobody expected it: the log has the traceback, under the request's id
     ├── UpstreamFailed          502  the next hop answered nonsense or broke off
     ├── Unavailable             503  nobody is there to serve it; carries Retry-After
     └── DeadlineExceeded        504  the request's time is over
@@ -115,6 +116,13 @@ class _Retryable(CacheRouteError):
 
 class Overloaded(_Retryable):
     status, kind, code = 429, "rate_limit_error", "overloaded"
+
+
+class OurMistake(CacheRouteError):
+    """What an exception that no handler expects becomes for the caller; its own text may be anything and stays in."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"a mistake of ours, not of the request; the role's log explains it under {request_id}")
 
 
 class UpstreamFailed(CacheRouteError):

@@ -1,39 +1,40 @@
-"""What each role's aiohttp planes share: errors as JSON, the control token, Host and Origin, health,
-metrics, and a main loop that drains. A role's `app.py` builds its planes; this serves them. Knows no role.
+"""What each role's aiohttp planes share: errors as JSON, health, metrics, and a main loop that drains.
+
+A role's `app.py` says what answers on its planes; this builds and serves them, each behind its guard. Knows no role.
 """
 
 import asyncio
-import hmac
 import logging
 import re
 import signal
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import msgspec
 import prometheus_client
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from cacheroute import sanitise
+from cacheroute.config import Security
 from cacheroute.errors import (
     BadRequest,
     CacheRouteError,
-    Forbidden,
     NotFound,
+    OurMistake,
     TooLarge,
-    Unauthorized,
     Unavailable,
     WrongMethod,
 )
+from cacheroute.guard import Guard
 from cacheroute.telemetry import Metrics, new_request_id
 
 log = logging.getLogger(__name__)
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = web.RequestKey("request_id", str)
 ANSWERING = web.RequestKey("answering", bool)
@@ -53,23 +54,37 @@ class Plane:
     app: web.Application
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """Who may call a plane: hosts by name, and a bearer token (None: the plane checks credentials itself)."""
+def plane(
+    host: str,
+    port: int,
+    security: Security,
+    metrics: Metrics,
+    routes: Iterable[web.AbstractRouteDef],
+    *,
+    token: str | None,
+    max_body_bytes: int | None = None,
+    running: Callable[[web.Application], AsyncIterator[None]] | None = None,
+    failure: asyncio.Future[str] | None = None,
+) -> Plane:
+    """A role's plane: its routes behind its guard.
 
-    token: str | None
-    hosts: frozenset[str] = LOOPBACK_NAMES
-    open_paths: frozenset[str] = field(default=frozenset({"/healthz", "/health"}))
-
-    @staticmethod
-    def names(bound: str, allowed: Iterable[str]) -> frozenset[str]:
-        """Host header values to accept: loopback names, the bound address, and what the operator allows."""
-        return LOOPBACK_NAMES | {bound} | set(allowed)
+    `token`: what every caller needs; None where the routes check credentials themselves. `max_body_bytes`: else what
+    a hop between roles may take. `running` opens what the routes use before the first request, and closes it after
+    the last. `failure`: see FAILURE.
+    """
+    guard = Guard(token=token, hosts=Guard.names(host, security.allowed_hosts))
+    app = plane_app(guard, metrics, max_body_bytes=max_body_bytes or security.inner_body_bytes)
+    app.add_routes(routes)
+    if running is not None:
+        app.cleanup_ctx.append(running)
+    if failure is not None:
+        app[FAILURE] = failure
+    return Plane(host, port, app)
 
 
 def plane_app(guard: Guard, metrics: Metrics, *, max_body_bytes: int = 8 * 2**20) -> web.Application:
     """An application with the shared middlewares, `/healthz` and, where only roles call, `/metrics`."""
-    app = web.Application(middlewares=[_errors(), _guarded(guard)], client_max_size=max_body_bytes, handler_args={})
+    app = web.Application(middlewares=[_errors(), guard.middleware()], client_max_size=max_body_bytes, handler_args={})
     app[METRICS] = metrics
     app.router.add_get("/healthz", _healthz)
     if guard.token is not None:  # what is going on here is no client's business
@@ -151,61 +166,34 @@ def _errors() -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         offered = request.headers.get(REQUEST_ID_HEADER, "")
-        request[REQUEST_ID] = offered if _ID.fullmatch(offered) else new_request_id()
+        request_id = request[REQUEST_ID] = offered if _ID.fullmatch(offered) else new_request_id()
         try:
             return await handler(request)
         except CacheRouteError as error:
-            if request.get(ANSWERING) and request.transport is not None:
-                # The only honest end is a broken connection, not a complete-looking answer.
-                request.transport.abort()
-            return error_response(error, request[REQUEST_ID])
+            return _failed(request, error)
         except web.HTTPNotFound:
-            return error_response(NotFound(f"there is no {request.method} {request.path}"), request[REQUEST_ID])
+            return _failed(request, NotFound(f"there is no {request.method} {request.path}"))
         except web.HTTPMethodNotAllowed as error:
-            return error_response(WrongMethod(request.path, error.allowed_methods), request[REQUEST_ID])
+            return _failed(request, WrongMethod(request.path, error.allowed_methods))
         except RecursionError:  # from whatever reads, renders or writes JSON: all of it goes by the caller's nesting
-            return error_response(BadRequest("the body is nested too deeply"), request[REQUEST_ID])
+            return _failed(request, BadRequest("the body is nested too deeply"))
         except web.HTTPRequestEntityTooLarge:
-            return error_response(TooLarge("the body is too large"), request[REQUEST_ID])
+            return _failed(request, TooLarge("the body is too large"))
+        except web.HTTPException:  # aiohttp's own answers
+            raise
+        except aiohttp.ClientConnectionResetError:  # from our own writing: the client has left
+            raise asyncio.CancelledError from None
+        except Exception:
+            log.exception("request %s: %s %s", request_id, request.method, sanitise.for_line(request.path))
+            return _failed(request, OurMistake(request_id))
 
     return middleware
 
 
-def _guarded(guard: Guard) -> Middleware:
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        _check_names(request, guard.hosts)
-        if guard.token is not None and request.path not in guard.open_paths:
-            check_bearer(request, guard.token)
-        return await handler(request)
-
-    return middleware
-
-
-def check_bearer(request: web.Request, token: str) -> None:
-    """Raises Unauthorized unless the request carries `token`. Compared in constant time."""
-    offered = bearer(request)
-    if not offered or not hmac.compare_digest(offered, token.encode()):
-        raise Unauthorized("this call needs the stack's control token as a bearer token")
-
-
-def bearer(request: web.Request) -> bytes:
-    """The bearer token that the request carries, in whatever bytes; empty if it carries none."""
-    scheme, _, offered = request.headers.get("Authorization", "").partition(" ")
-    return offered.strip().encode(errors="surrogateescape") if scheme.lower() == "bearer" else b""
-
-
-def _check_names(request: web.Request, hosts: frozenset[str]) -> None:
-    """A browser page of somebody else's must not reach us: by DNS rebinding (Host) or cross-site (Origin)."""
-    try:
-        host = request.url.host or ""
-    except ValueError:  # it is no host at all
-        host = ""
-    if host not in hosts:
-        raise Forbidden(f"Host {sanitise.for_line(host, 80)!r} is not served here; see [security] allowed_hosts")
-    origin = request.headers.get("Origin")
-    if origin is not None and (origin.partition("://")[2].rsplit(":", 1)[0].strip("[]")) not in hosts:
-        raise Forbidden(f"Origin {sanitise.for_line(origin, 80)!r} is not served here; see [security] allowed_hosts")
+def _failed(request: web.Request, error: CacheRouteError) -> web.Response:
+    if request.get(ANSWERING) and request.transport is not None:
+        request.transport.abort()  # the only honest end is a broken connection, not a complete-looking answer
+    return error_response(error, request[REQUEST_ID])
 
 
 async def _healthz(request: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from cacheroute.config import Security
 from cacheroute.errors import Unauthorized
-from cacheroute.service import bearer
+from cacheroute.guard import bearer
 
 
 class Caller(Struct, frozen=True, kw_only=True):
