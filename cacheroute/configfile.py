@@ -16,7 +16,10 @@ T = TypeVar("T", bound=Struct)
 Path = tuple[str, ...]
 
 PREFIX = "CACHEROUTE_"
-NOT_SETTINGS = frozenset({"CACHEROUTE_CONFIG", "CACHEROUTE_NAME", "CACHEROUTE_EVAL_DATA"})
+NOT_SETTINGS = frozenset(
+    {"CACHEROUTE_CONFIG", "CACHEROUTE_NAME", "CACHEROUTE_EVAL_DATA"}
+    | {"CACHEROUTE_CORPUS", "CACHEROUTE_BENCH_KEEP", "CACHEROUTE_BENCH_FILES"}
+)
 """Variables of ours that are no config keys."""
 
 _TABLE = re.compile(r"^\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(#.*)?$")

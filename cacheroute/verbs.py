@@ -55,7 +55,7 @@ VERBS: tuple[Verb, ...] = (
         "answers",
         (
             Parameter(
-                "name", "Which: `demo`, `forward`, `retrieval`, `sets`, or `all`.", positional=True, required=True
+                "name", "Which: `corpus`, `demo`, `forward`, `retrieval`, `sets`, or `all`.", positional=True, required=True
             ),
         ),
     ),

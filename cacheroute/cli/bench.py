@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cacheroute.bench.demo import SIZES, STATES, DemoResult, run_demo
+from cacheroute.cli.corpus_bench import show_corpus
 from cacheroute.cli.forward_bench import show_forward
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.retrieval_bench import show_confidence, show_retrieval
@@ -66,7 +67,13 @@ def show_demo(invocation: Invocation, sizes: Sequence[int] = (), repeats: int = 
 
 
 BENCHES: Mapping[str, Callable[[Invocation], Any]] = MappingProxyType(
-    {"demo": show_demo, "sets": show_sets, "forward": show_forward, "retrieval": show_retrieval}
+    {
+        "demo": show_demo,
+        "sets": show_sets,
+        "forward": show_forward,
+        "retrieval": show_retrieval,
+        "corpus": show_corpus,
+    }
 )
 """Each runs, shows its result, and returns it."""
 
