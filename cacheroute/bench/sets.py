@@ -15,9 +15,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cacheroute.kdn.advice import Known, advise
-from cacheroute.kdn.artifacts import Artifacts, artifact_id
-from cacheroute.kdn.wishes import Wish
+from cacheroute.kdn.artifacts.artifacts import Artifacts, artifact_id
+from cacheroute.kdn.builds.advice import Known, advise
+from cacheroute.kdn.builds.wishes import Wish
 from cacheroute.prompt import canonical_order
 from cacheroute.wire.artifacts import Artifact
 

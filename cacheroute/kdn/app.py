@@ -9,14 +9,14 @@ from typing import cast
 from aiohttp import web
 
 from cacheroute.config import Config
-from cacheroute.kdn.archive_routes import ArchiveRoutes
-from cacheroute.kdn.artifact_routes import ArtifactRoutes
-from cacheroute.kdn.build_routes import BuildRoutes
 from cacheroute.kdn.config import KdnConfig
-from cacheroute.kdn.document_routes import DocumentRoutes
 from cacheroute.kdn.instances import why_not
 from cacheroute.kdn.role import Kdn
-from cacheroute.kdn.sync_routes import SyncRoutes
+from cacheroute.kdn.routes.archives import ArchiveRoutes
+from cacheroute.kdn.routes.artifacts import ArtifactRoutes
+from cacheroute.kdn.routes.builds import BuildRoutes
+from cacheroute.kdn.routes.documents import DocumentRoutes
+from cacheroute.kdn.routes.sync import SyncRoutes
 from cacheroute.service import Guard, Plane, json_response, plane_app
 from knowledge.parse import MAX_BYTES
 

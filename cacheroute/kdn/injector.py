@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import msgspec
 
 from cacheroute.errors import NotFound, Overloaded, Unavailable
-from cacheroute.kdn.artifacts import Artifacts
+from cacheroute.kdn.artifacts.artifacts import Artifacts
+from cacheroute.kdn.artifacts.rebuilds import Rotted
 from cacheroute.kdn.config import KdnConfig
-from cacheroute.kdn.rebuilds import Rotted
 from cacheroute.kdn.singleflight import SingleFlight
 from cacheroute.kdn.worker import Worker
 from cacheroute.kvstore.link import Link

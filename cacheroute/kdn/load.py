@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from cacheroute.kdn.builder import Builder
+from cacheroute.kdn.builds.builder import Builder
 from cacheroute.kdn.injector import Injector
 from cacheroute.wire.control import KdnLoad
 

@@ -14,29 +14,30 @@ from cacheroute.address import base_url
 from cacheroute.changes_client import ChangesClient
 from cacheroute.config import Config
 from cacheroute.embedding_client import EmbeddingClient
-from cacheroute.kdn.artifacts import Artifacts
-from cacheroute.kdn.backlog import Backlog, open_backlog
-from cacheroute.kdn.blob_places import blobs_of
-from cacheroute.kdn.builder import Builder
+from cacheroute.kdn.artifacts.artifacts import Artifacts
+from cacheroute.kdn.artifacts.sweeper import sweeping
+from cacheroute.kdn.blobs.configured import blobs_of
+from cacheroute.kdn.builds.backlog import Backlog, open_backlog
+from cacheroute.kdn.builds.builder import Builder
 from cacheroute.kdn.config import KdnConfig
-from cacheroute.kdn.documents import Documents, Prepared, open_library
 from cacheroute.kdn.injector import Injector
 from cacheroute.kdn.instances import InstanceClient
+from cacheroute.kdn.library.archives import Archives
+from cacheroute.kdn.library.documents import Documents, open_library
+from cacheroute.kdn.library.registrar import Registrar
+from cacheroute.kdn.library.sync import Syncer
 from cacheroute.kdn.load import InjectionMeter
-from cacheroute.kdn.places import LibraryPlace
-from cacheroute.kdn.proof import Prover
-from cacheroute.kdn.purge import Purger
-from cacheroute.kdn.purge_journal import PurgeJournal
-from cacheroute.kdn.sweeper import sweeping
-from cacheroute.kdn.sync import Syncer
+from cacheroute.kdn.purge.journal import PurgeJournal
+from cacheroute.kdn.purge.places import LibraryPlace
+from cacheroute.kdn.purge.proof import Prover
+from cacheroute.kdn.purge.purger import Purger
+from cacheroute.kdn.purge.whereabouts import Whereabouts
 from cacheroute.kdn.unbroken import Unbroken
-from cacheroute.kdn.whereabouts import Whereabouts
 from cacheroute.kdn.worker import Worker
 from cacheroute.kvstore.store import KvStore
 from cacheroute.lease import LeaseKeeper
 from cacheroute.telemetry import Metrics, new_request_id
 from cacheroute.wire.control import InstanceRecord, KdnRecord
-from cacheroute.wire.documents import AddedDocument, DeletedDocument
 from knowledge.library import Library
 
 
@@ -44,6 +45,8 @@ class Kdn:
     """One KDN's state, opened with the plane and closed after it."""
 
     documents: Documents
+    registrar: Registrar
+    archives: Archives
     artifacts: Artifacts
     library: Library
     builder: Builder
@@ -65,7 +68,7 @@ class Kdn:
         self.artifact_thread = Worker("artifacts")
         self.verify_thread = Worker("verify")
         self._purge_thread = Worker("purges")
-        self.archive_threads = Worker("archives", threads=2)
+        self._archive_threads = Worker("archives", threads=2)
         self.unbroken = Unbroken()
         self.metrics = Metrics("kdn")
         self.meter = InjectionMeter()
@@ -82,7 +85,7 @@ class Kdn:
             stack.callback(self.library.close)
             journal = await self._purge_thread.run(PurgeJournal, directory / "purges.sqlite")
             stack.callback(journal.close)
-            stack.callback(self.archive_threads.close)
+            stack.callback(self._archive_threads.close)
             for threads in (self._library_threads, self.artifact_thread, self.verify_thread, self._purge_thread):
                 stack.callback(threads.close)  # first: they finish what was asked of them
             self._open_stores(stack)
@@ -127,6 +130,23 @@ class Kdn:
                 )
             )
             self.artifacts.rebuilds = self.backlog.queue
+            self.registrar = Registrar(
+                self.documents,
+                self.purger,
+                self.prover,
+                self.backlog.queue,
+                self.unbroken,
+                self.instances,
+                is_alone=len(self.config.kdn) == 1,
+            )
+            self.archives = Archives(
+                self.library,
+                self._archive_threads,
+                self.documents,
+                self.registrar.register,
+                directory,
+                self.settings.max_import_mb * 2**20,
+            )
             self.syncer = Syncer(
                 self.name,
                 self._kdns,
@@ -179,33 +199,6 @@ class Kdn:
         if strays := kids - await self.documents.known(kids):
             async with self.purger.planned() as plan:
                 await plan.forget(strays)
-
-    async def register(self, prepared: Prepared) -> AddedDocument:
-        """Takes a document in, and purges what only its old version had."""
-        async with self.purger.planned() as plan:
-            added, registered = await self.documents.register(prepared, self.instances())
-            await plan.forget(registered.orphaned)
-        await self.backlog.queue.forget(registered.orphaned)
-        if registered.status == "unchanged" and len(self.config.kdn) > 1:
-            await self.documents.freshen(registered.document_id)
-        return added
-
-    async def delete(self, source: str, collection: str | None) -> DeletedDocument:
-        """Removes a document, and purges what only it had. Raises NotFound, BadRequest."""
-        async with self.purger.planned() as plan:
-            collection, deletion = await self.documents.delete(source, collection)
-            forgotten = await plan.carry_out(deletion.orphaned)
-        await self.backlog.queue.forget(deletion.orphaned)
-        return DeletedDocument(
-            source=source,
-            collection=collection,
-            kids=deletion.removed,
-            artifacts=tuple(artifact.id for artifact in forgotten.artifacts),
-            purged=forgotten.purged,
-            proof=await self.prover.prove(deletion.orphaned, forgotten),
-            pending=forgotten.pending,
-            notes=forgotten.notes,
-        )
 
     def instances(self) -> tuple[InstanceRecord, ...]:
         return self.lease.grant.instances if self.lease.grant else ()

@@ -4,7 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from cacheroute.kdn.artifacts import Artifacts, artifact_id
+from cacheroute.kdn.artifacts.artifacts import Artifacts, artifact_id
 from cacheroute.wire.artifacts import Artifact, Rendering
 
 CHUNK = 1000

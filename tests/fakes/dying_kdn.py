@@ -17,9 +17,9 @@ import msgspec
 from cacheroute import service
 from cacheroute.config import Config
 from cacheroute.kdn.app import planes
-from cacheroute.kdn.artifacts import Artifacts
+from cacheroute.kdn.artifacts.artifacts import Artifacts
 from cacheroute.kdn.instances import InstanceClient
-from cacheroute.kdn.purge_journal import PurgeJournal
+from cacheroute.kdn.purge.journal import PurgeJournal
 from cacheroute.kdn.role import Kdn
 from cacheroute.kvstore.store import KvStore
 from knowledge.library import Library

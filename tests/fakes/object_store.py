@@ -13,7 +13,7 @@ from fakes.ports import free_ports
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from cacheroute.kdn.s3_prefix import S3Place
+from cacheroute.kdn.blobs.s3_prefix import S3Place
 
 ACCESS_KEY, SECRET_KEY, BUCKET = "an-access-key", "a-secret-key", "artifacts"
 

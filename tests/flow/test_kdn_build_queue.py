@@ -10,7 +10,8 @@ from fakes.kdn_process import start_process
 from fakes.kdn_world import kdn_world, text_of
 from fakes.roles import until
 
-from cacheroute.kdn import build_table, build_turns
+from cacheroute.kdn.builds import table as build_table
+from cacheroute.kdn.builds import turns as build_turns
 from cacheroute.wire.control import InstanceLoad
 
 
