@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from cacheroute import sanitise
+
 MS_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 30000, 60000)
 
 
@@ -20,6 +22,19 @@ def log_to_stderr(role: str, level: str = "INFO") -> None:
     """One line a record on stderr, where the supervisor collects it."""
     logging.basicConfig(level=level, format=f"%(asctime)s %(levelname)s {role} %(name)s: %(message)s", force=True)
     logging.getLogger("aiohttp.access").setLevel("WARNING")
+    logging.getLogger("aiohttp.server").addFilter(as_a_line)
+
+
+def as_a_line(record: logging.LogRecord) -> bool:
+    """A request that is no HTTP is its sender's mistake: one line, and no traceback as of a mistake of ours."""
+    from aiohttp import http_exceptions, web  # here, not above: whoever only logs must not pay for it
+
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, http_exceptions.HttpProcessingError | web.RequestPayloadError):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = "a request that cannot be read: %s", (sanitise.for_line(str(error), 200),)
+        record.exc_info = None
+    return True
 
 
 class Metrics:

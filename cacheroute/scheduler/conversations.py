@@ -125,7 +125,8 @@ def conversation_key(caller: str, model: str, session: str, turns: Sequence[Turn
     """
     if not turns:
         return b""
-    named = ["session", session] if session else ["opening", turns[0].digest.hex()]
+    # a header may hold bytes that are no text
+    named = ["session", session.encode(errors="surrogateescape")] if session else ["opening", turns[0].digest.hex()]
     return hashlib.sha256(msgspec.json.encode([caller, model, *named])).digest()
 
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from cacheroute import sanitise
 from cacheroute.scheduler.body import ClientRequest
 from cacheroute.scheduler.retrieval import Retrieved
 from cacheroute.scheduler.traces import AnswerTail
@@ -9,6 +10,8 @@ from cacheroute.telemetry import Stopwatch
 from cacheroute.wire.decision import Decision, HopReport, RequestTrace
 
 UNDER_WAY = 0
+MAX_MODEL_CHARS = 200
+"""Of a model's name in a trace: a client may ask for one that is as long as a body."""
 
 
 class Draft:
@@ -26,7 +29,7 @@ class Draft:
         self.kdn: Decision | None = None
         self.hops: tuple[HopReport, ...] = ()
         self.shown: dict[str, str] = {}
-        self._endpoint, self._model = asked.endpoint, asked.model
+        self._endpoint, self._model = asked.endpoint, sanitise.for_line(asked.model, MAX_MODEL_CHARS)
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._ttft_ms: float | None = None
         self._total_ms: float | None = None

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
+from cacheroute import sanitise
 from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.errors import CacheRouteError, NotFound
 from cacheroute.scheduler.access import Caller
@@ -84,7 +85,8 @@ class Retriever:
             blocks = await asyncio.to_thread(self._replica.blocks, kids, caller.collections)
         for kid in kids:
             if kid not in blocks:
-                raise NotFound(f"there is no knowledge {kid!r}", param="knowledge_ids", code="knowledge_not_found")
+                shown = sanitise.for_line(kid, 100)
+                raise NotFound(f"there is no knowledge {shown!r}", param="knowledge_ids", code="knowledge_not_found")
         return Retrieved(knowledge=_as_knowledge(kids, blocks), reason="explicit")
 
 

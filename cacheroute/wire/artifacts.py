@@ -1,10 +1,13 @@
 """The KDN's edge for KV: artifacts, builds, injection, advice, and what it asks of instances."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Rendering = Literal["chat", "completions"]
+Kids = Annotated[tuple[str, ...], Meta(max_length=64)]
+"""Of one prompt: no prompt has more blocks."""
+FingerprintId = Annotated[str, Meta(max_length=64)]
 BuildState = Literal["queued", "building", "built", "present", "failed", "cancelled"]
 
 
@@ -46,9 +49,9 @@ class ArtifactInfo(Struct, frozen=True, kw_only=True):
 class BuildRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/artifacts`: builds now, for each live fingerprint or the one named, and answers when it is done."""
 
-    kids: tuple[str, ...]
+    kids: Kids
     rendering: Rendering = "chat"
-    fingerprint: str = ""
+    fingerprint: FingerprintId = ""
 
 
 class BuildResult(Struct, frozen=True, kw_only=True):
@@ -67,9 +70,9 @@ class QueueBuilds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     The queue is on disk: what it has taken is built even if the KDN is killed.
     """
 
-    sets: tuple[tuple[str, ...], ...]
+    sets: tuple[Kids, ...]
     rendering: Rendering = "chat"
-    fingerprint: str = ""
+    fingerprint: FingerprintId = ""
     """Empty: for each fingerprint that is live when its turn comes."""
 
 
@@ -102,9 +105,9 @@ class FindArtifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """`POST /v1/artifacts/find`: the artifact for the longest prefix of `kids`, or none. Counts as a wish for KV of
     all of `kids`, which `GET /v1/advice` is made from."""
 
-    kids: tuple[str, ...]
+    kids: Kids
     rendering: Rendering
-    fingerprint: str
+    fingerprint: FingerprintId
 
 
 class FoundArtifact(Struct, frozen=True, kw_only=True):
