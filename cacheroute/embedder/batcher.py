@@ -8,11 +8,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from cacheroute.background import in_background
 from cacheroute.errors import BadRequest, Overloaded
 from cacheroute.wire.embedding import Kind
 from knowledge.embedding import Vectors
@@ -70,13 +71,8 @@ class Batcher:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        task = asyncio.create_task(self._run())
-        try:
+        async with in_background(self._run()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from cacheroute import tokens
 from cacheroute.address import base_url
+from cacheroute.background import in_background
 from cacheroute.changes_client import ChangesClient
 from cacheroute.config import Config
 from cacheroute.embedding_client import EmbeddingClient
@@ -116,7 +117,7 @@ class Kdn:
             stack.push_async_callback(self.unbroken.finished)
             await stack.enter_async_context(self.lease.held())
             await stack.enter_async_context(self.purger.at_work())
-            await stack.enter_async_context(sweeping(self.artifacts, self.verify_thread))
+            await stack.enter_async_context(in_background(sweeping(self.artifacts, self.verify_thread)))
             self.backlog = await stack.enter_async_context(
                 open_backlog(
                     directory,
@@ -158,7 +159,8 @@ class Kdn:
                 self.unbroken,
                 self.backlog.queue,
             )
-            await stack.enter_async_context(self.syncer.at_work(self.settings.sync_every_s))
+            if self.settings.sync_every_s:
+                await stack.enter_async_context(in_background(self.syncer.keep_in_sync(self.settings.sync_every_s)))
             self._watch()
             yield
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
 
 from cacheroute.errors import Unavailable
 from cacheroute.kdn.artifacts.artifacts import Artifacts
@@ -14,24 +12,13 @@ log = logging.getLogger(__name__)
 SWEEP_S = 15.0
 
 
-@asynccontextmanager
-async def sweeping(artifacts: Artifacts, thread: Worker, every_s: float = SWEEP_S) -> AsyncGenerator[None]:
-    """Looks again and again until the context is left; costs nothing while there is nothing to do."""
-
-    async def sweep() -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            if artifacts.is_swept:
-                continue
-            try:
-                await thread.run(artifacts.sweep)
-            except Unavailable as error:
-                log.warning("still not swept: %s", error.message)
-
-    task = asyncio.create_task(sweep())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+async def sweeping(artifacts: Artifacts, thread: Worker, every_s: float = SWEEP_S) -> None:
+    """Looks again and again, for ever; costs nothing while there is nothing to do."""
+    while True:
+        await asyncio.sleep(every_s)
+        if artifacts.is_swept:
+            continue
+        try:
+            await thread.run(artifacts.sweep)
+        except Unavailable as error:
+            log.warning("still not swept: %s", error.message)

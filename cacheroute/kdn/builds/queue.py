@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
+from cacheroute.background import in_background
 from cacheroute.errors import BadRequest, CacheRouteError, NotFound
 from cacheroute.kdn.builds.builder import Builder, NeverBuilt, Order
 from cacheroute.kdn.builds.table import BuildTable, Kept
@@ -64,13 +65,8 @@ class BuildQueue:
     async def running(self) -> AsyncGenerator[None]:
         """Builds until the context is left; the one under way then is queued again at the next start."""
         self._take(await self._worker.run(self._table.queued))
-        task = asyncio.create_task(self._run())
-        try:
+        async with in_background(self._run()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def put(self, asked: QueueBuilds) -> Queued:
         """Takes all of it or nothing; what it has taken is built. Raises BadRequest, NotFound, Overloaded."""

@@ -10,10 +10,11 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cacheroute.background import in_background
 from cacheroute.errors import Unavailable
 from cacheroute.kdn.worker import Worker
 from cacheroute.prompt import canonical_order
@@ -102,13 +103,10 @@ class Wishes:
                 with _logged():
                     await flush()
 
-        task = asyncio.create_task(flush_for_ever())
         try:
-            yield
+            async with in_background(flush_for_ever()):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             with _logged():
                 await flush()
 

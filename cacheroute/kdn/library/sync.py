@@ -8,8 +8,7 @@ is ever there by half. What the other deleted later than it was registered here 
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cacheroute.changes_client import ChangesClient
@@ -100,17 +99,12 @@ class Syncer:
             ms=round(watch.elapsed_ms, 3),
         )
 
-    @asynccontextmanager
-    async def at_work(self, every_s: float) -> AsyncGenerator[None]:
-        """Syncs with every other live KDN every so often, as long as the context is open; 0: never."""
-        task = asyncio.create_task(self._keep_at_it(every_s)) if every_s else None
-        try:
-            yield
-        finally:
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+    async def keep_in_sync(self, every_s: float) -> None:
+        """Syncs with every other live KDN every so often, for ever."""
+        await asyncio.sleep(min(every_s, random.uniform(*FIRST_ROUND_S)))
+        while True:
+            await self.round()
+            await asyncio.sleep(every_s * random.uniform(0.8, 1.2))  # not all of them at the same moment
 
     async def round(self) -> None:
         """One sync with each other live KDN, one after the other; a failure is told once and hinders no other."""
@@ -125,12 +119,6 @@ class Syncer:
             self.failures.pop(origin, None)
             if report.taken or report.deleted:
                 log.info("from %s: %d documents taken over, %d deleted", origin, report.taken, report.deleted)
-
-    async def _keep_at_it(self, every_s: float) -> None:
-        await asyncio.sleep(min(every_s, random.uniform(*FIRST_ROUND_S)))
-        while True:
-            await self.round()
-            await asyncio.sleep(every_s * random.uniform(0.8, 1.2))  # not all of them at the same moment
 
     def _address(self, origin: str) -> str:
         addresses = self._addresses()

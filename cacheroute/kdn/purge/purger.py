@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from cacheroute.background import in_background
 from cacheroute.errors import BadRequest, CacheRouteError, NotFound, Unavailable
 from cacheroute.kdn.artifacts.artifacts import Artifacts
 from cacheroute.kdn.injector import Injector
@@ -122,13 +123,10 @@ class Purger:
     async def at_work(self) -> AsyncGenerator[None]:
         """Keeps at what the journal says, as long as the context is open. To be opened before anybody plans."""
         await self._worker.run(self._journal.adopt, self._whereabouts.names())
-        task = asyncio.create_task(self._keep_at_it())
         try:
-            yield
+            async with in_background(self._keep_at_it()):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             await asyncio.gather(*(purge.stop() for purge in self._purging.values()))
 
     async def _keep_at_it(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from fakes.artifacts import CHUNK, blob_path, blob_paths, built, rows
 from fakes.roles import until
 
+from cacheroute.background import in_background
 from cacheroute.errors import Unavailable
 from cacheroute.kdn.artifacts.artifacts import Artifacts
 from cacheroute.kdn.artifacts.sweeper import sweeping
@@ -166,7 +167,7 @@ async def test_sweeping_waits_for_the_medium_and_then_is_done(directory):
         gone = built(artifacts, "a")
         medium.away = True
         artifacts.drop([gone.id])
-        async with sweeping(artifacts, thread, every_s=0.01):
+        async with in_background(sweeping(artifacts, thread, every_s=0.01)):
             await asyncio.sleep(0.05)
             assert len(blob_paths(directory)) == 1
             medium.away = False
