@@ -7,7 +7,9 @@ them again (another embedding model, other evidence) replaces SHIPPED with what 
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ class Evidence:
     """The mean cosine of the ten next blocks: near all texts is not near this one."""
 
 
+numbers: Callable[[Evidence], tuple[float, ...]] = attrgetter(*(field.name for field in fields(Evidence)))
+"""Evidence as a row, in the order of its fields. (`astuple` copies deeply: 0.15 ms, for ten blocks a question.)"""
+
+
 @dataclass(frozen=True, slots=True)
 class Regression:
     """A logistic regression over Evidence as it is, unscaled."""
@@ -44,7 +50,7 @@ class Regression:
 
     def confidence(self, evidence: Evidence) -> float:
         """0 to 1."""
-        pairs = zip(astuple(self.weights), astuple(evidence), strict=True)
+        pairs = zip(numbers(self.weights), numbers(evidence), strict=True)
         score = self.intercept + sum(weight * value for weight, value in pairs)
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, score))))
 

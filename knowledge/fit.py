@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
 from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from knowledge.confidence import Evidence, Regression
+from knowledge.confidence import Evidence, Regression, numbers
 
 STRENGTH = 0.05
 """Inverse strength of the L2 penalty. Several of the nine say much the same; weaker penalties gave some of them
@@ -19,7 +18,7 @@ negative weights, which no other catalogue would bear out, and gained nothing on
 
 def fit_regression(evidence: Sequence[Evidence], right: Sequence[bool]) -> Regression:
     """`right`: whether the block that the evidence speaks for answered. Raises ValueError unless both occur."""
-    rows = np.array([astuple(each) for each in evidence])
+    rows = np.array([numbers(each) for each in evidence])
     scaler: Any = StandardScaler().fit(rows)
     model: Any = LogisticRegression(C=STRENGTH, max_iter=5000).fit(scaler.transform(rows), right)
     weights = model.coef_[0] / scaler.scale_  # over the numbers as they are: nothing is scaled when asked

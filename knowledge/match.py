@@ -71,7 +71,7 @@ def match(
     regression: Regression = SHIPPED,
 ) -> Matches:
     """Lets the gate decide on each of the ranked blocks, then cuts what it lets through to the limits."""
-    matches = [_judged(question, each.ranked, regression.confidence(each.evidence), gate) for each in found]
+    matches = [_judged(question, each, regression.confidence(each.evidence), gate) for each in found]
     if not matches:
         return Matches((), (), "no-passage", gate.min_confidence)
     return within(tuple(matches), limits, gate.min_confidence)
@@ -97,12 +97,12 @@ def within(considered: tuple[Match, ...], limits: Limits, threshold: float) -> M
     return Matches(accepted, tuple(told), (accepted or told)[0].reason, threshold)
 
 
-def _judged(question: Question, ranked: Ranked, confidence: float, gate: Gate) -> Match:
-    candidate = ranked.candidate
+def _judged(question: Question, found: Found, confidence: float, gate: Gate) -> Match:
+    ranked, candidate = found.ranked, found.ranked.candidate
     return Match(
         kid=candidate.kid,
-        title=candidate.title,
-        passage=candidate.passage,
+        title=found.read.title,
+        passage=found.read.passage,
         tokens=candidate.tokens,
         fused=ranked.fused,
         lexical=ranked.lexical,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from knowledge.confidence import Evidence
@@ -29,8 +29,7 @@ class Candidate:
 
     passage_id: int
     kid: str
-    title: str
-    passage: str
+    ordinal: int  # in its block
     tokens: int  # of its block
     bm25: float
     cosine: float
@@ -63,12 +62,26 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """A passage, read: its block's title, its text, and which of the question's words they say."""
+
+    title: str = ""
+    passage: str = ""
+    said: Said = field(default_factory=Said)
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """A ranked block, what speaks for it, and which of the question's words its passage or title says."""
+    """A ranked block, what speaks for it, and its passage."""
 
     ranked: Ranked
     evidence: Evidence
-    said: frozenset[str]
+    read: Read
+
+    @property
+    def said(self) -> frozenset[str]:
+        """Which of the question's words its passage or title says."""
+        return self.read.said.anywhere
 
 
 def rank(question: Question, candidates: Iterable[Candidate]) -> list[Ranked]:
@@ -76,17 +89,16 @@ def rank(question: Question, candidates: Iterable[Candidate]) -> list[Ranked]:
     mass = question.bm25_mass
     best: dict[str, Ranked] = {}
     scored = (_scored(candidate, mass) for candidate in candidates)
-    for found in sorted(scored, key=lambda f: (-f.fused, f.candidate.kid, f.candidate.passage)):
+    for found in sorted(scored, key=lambda f: (-f.fused, f.candidate.kid, f.candidate.ordinal)):
         best.setdefault(found.candidate.kid, found)
     return list(best.values())[:MAX_RANKED]
 
 
-def weigh(question: Question, ranked: Sequence[Ranked], said: Mapping[int, Said]) -> tuple[Found, ...]:
-    """What speaks for each of the best MAX_WEIGHED; `said` by passage id, what is missing says nothing."""
-    words = [said.get(each.candidate.passage_id, Said()) for each in ranked[:MAX_WEIGHED]]
+def weigh(question: Question, ranked: Sequence[Ranked], passages: Mapping[int, Read]) -> tuple[Found, ...]:
+    """What speaks for each of the best MAX_WEIGHED; `passages` by id, what is missing says nothing."""
+    reads = [passages.get(each.candidate.passage_id, Read()) for each in ranked[:MAX_WEIGHED]]
     return tuple(
-        Found(ranked[place], _evidence(question, ranked, place, says), says.anywhere)
-        for place, says in enumerate(words)
+        Found(ranked[place], _evidence(question, ranked, place, read.said), read) for place, read in enumerate(reads)
     )
 
 

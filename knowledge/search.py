@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from knowledge.embedding import Vectors, checked
 from knowledge.match import Gate, Limits, Matches, match
-from knowledge.ranking import MAX_WEIGHED, Candidate, Found, Question, Ranked, rank, weigh
+from knowledge.ranking import MAX_WEIGHED, Candidate, Found, Question, Ranked, Read, rank, weigh
 from knowledge.schema import BALLAST_ROWS
 from knowledge.shelf import IS_VISIBLE, Shelf, visibility
 from knowledge.terms import content_words, fts_query
@@ -63,17 +63,18 @@ def look_up(shelf: Shelf, question: str, vector: Vectors, visible: Set[str] | No
         cosines = shelf.vectors.top(unit, DEPTH, visible, also=list(bm25)[:DEPTH])
         asked = Question(_idf(connection, words))
         ranked = rank(asked, _candidates(connection, bm25, cosines))
-        return Findings(asked, weigh(asked, ranked, _said(connection, words, ranked[:MAX_WEIGHED])))
+        return Findings(asked, weigh(asked, ranked, _read(connection, words, ranked[:MAX_WEIGHED])))
 
 
 def _bm25(connection: sqlite3.Connection, words: Sequence[str], visible: Set[str] | None) -> dict[int, float]:
     """BM25 (positive) of the best visible passages by id, best first."""
     if not words:
         return {}
+    only_visible = f"""JOIN passages ON passages.id = passage_fts.rowid JOIN blocks ON blocks.id = passages.block
+        WHERE {IS_VISIBLE} AND"""
     rows = connection.execute(
-        f"""SELECT passages.id, -rank AS bm25 FROM passage_fts
-        JOIN passages ON passages.id = passage_fts.rowid JOIN blocks ON blocks.id = passages.block
-        WHERE passage_fts MATCH :words AND {IS_VISIBLE} ORDER BY rank LIMIT :depth""",
+        f"""SELECT passage_fts.rowid AS id, -rank AS bm25 FROM passage_fts
+        {"WHERE" if visible is None else only_visible} passage_fts MATCH :words ORDER BY rank LIMIT :depth""",
         {"words": fts_query(words), "visible": visibility(visible), "depth": _BM25_DEPTH},
     )
     return {row["id"]: row["bm25"] for row in rows}
@@ -96,17 +97,15 @@ def _idf(connection: sqlite3.Connection, words: Sequence[str]) -> dict[str, floa
 
 def _candidates(connection: sqlite3.Connection, bm25: dict[int, float], cosines: dict[int, float]) -> list[Candidate]:
     rows = connection.execute(
-        """SELECT passages.id, kid, passage_fts.title, passage_fts.text, tokens FROM passages
-        JOIN blocks ON blocks.id = passages.block JOIN passage_fts ON passage_fts.rowid = passages.id
-        WHERE passages.id IN (SELECT value FROM json_each(?))""",
+        """SELECT passages.id, kid, passages.ordinal, tokens FROM passages
+        JOIN blocks ON blocks.id = passages.block WHERE passages.id IN (SELECT value FROM json_each(?))""",
         (json.dumps(list(cosines)),),
     )
     return [
         Candidate(
             passage_id=row["id"],
             kid=row["kid"],
-            title=row["title"],
-            passage=row["text"],
+            ordinal=row["ordinal"],
             tokens=row["tokens"],
             bm25=bm25.get(row["id"], 0.0),
             cosine=cosines[row["id"]],
@@ -115,10 +114,18 @@ def _candidates(connection: sqlite3.Connection, bm25: dict[int, float], cosines:
     ]
 
 
-def _said(connection: sqlite3.Connection, words: Sequence[str], ranked: Sequence[Ranked]) -> dict[int, Said]:
-    """Which of the words each ranked passage says, by passage id."""
-    if not words:
-        return {}
+def _read(connection: sqlite3.Connection, words: Sequence[str], ranked: Sequence[Ranked]) -> dict[int, Read]:
+    """The ranked passages by id, and which of the words each says."""
+    passages = json.dumps([found.candidate.passage_id for found in ranked])
+    says = _said(connection, words, passages) if words else {}
+    rows = connection.execute(
+        "SELECT rowid, title, text FROM passage_fts WHERE rowid IN (SELECT value FROM json_each(?))", (passages,)
+    )
+    return {row["rowid"]: Read(row["title"], row["text"], says.get(row["rowid"], Said())) for row in rows}
+
+
+def _said(connection: sqlite3.Connection, words: Sequence[str], passages: str) -> dict[int, Said]:
+    """Which of the words each passage says, by id; `passages`: their ids as JSON."""
     rows = connection.execute(
         """SELECT rowid, highlight(passage_fts, 0, :opens, :closes) AS title,
             highlight(passage_fts, 1, :opens, :closes) AS text
@@ -127,7 +134,7 @@ def _said(connection: sqlite3.Connection, words: Sequence[str], ranked: Sequence
             "opens": OPENS,
             "closes": CLOSES,
             "words": fts_query(words),
-            "passages": json.dumps([found.candidate.passage_id for found in ranked]),
+            "passages": passages,
         },
     )
     return {row["rowid"]: said(words, row["title"], row["text"]) for row in rows}

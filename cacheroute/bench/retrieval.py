@@ -4,6 +4,7 @@ Needs no running stack: the real embedding model and catalogues in temporary fil
 and scheduler do. XQuAD's figures of abstention are of the half of its articles that the confidence was not fitted on.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
 from random import Random
@@ -13,6 +14,7 @@ from msgspec import Struct
 from cacheroute.bench.catalogue import Catalogue, Embeddings, catalogue
 from cacheroute.bench.pairs import TwoFacts, two_facts
 from cacheroute.bench.questions import Article, Asked, asked_of, documents_of, prompts, samples, xquad
+from cacheroute.bench.retrieval_latency import Latency, run_latency
 from cacheroute.bench.turns import TwoTurns, two_turns
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.errors import NotFound
@@ -60,6 +62,7 @@ class RetrievalResult(Struct, frozen=True, kw_only=True):
     sets: tuple[RetrievalSet, ...]
     threshold: float
     turns: TwoTurns
+    latency: Latency
     skipped: tuple[str, ...] = ()
     """What could not be measured here, and why."""
 
@@ -83,7 +86,11 @@ def run_retrieval(config: EmbedderConfig, note: Note) -> RetrievalResult:
         sets.append(_xquad(embeddings, data.fitted, data.held_out))
         note("xquad, each question's paragraph taken out")
         sets.append(_near(embeddings, data.fitted, data.held_out))
-    return RetrievalResult(sets=tuple(sets), threshold=GATE.min_confidence, turns=turns, skipped=skipped)
+    note("latency over a large catalogue")
+    latency = asyncio.run(run_latency())
+    return RetrievalResult(
+        sets=tuple(sets), threshold=GATE.min_confidence, turns=turns, latency=latency, skipped=skipped
+    )
 
 
 def _samples(where: Catalogue, article: Article) -> RetrievalSet:

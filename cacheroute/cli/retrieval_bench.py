@@ -41,6 +41,10 @@ def show_retrieval(invocation: Invocation) -> "RetrievalResult":
     turns = result.turns
     out.say(f"Two turns: {turns.found} of {turns.follow_ups} follow-ups find their document ({turns.found_alone} by "
             f"themselves); {turns.dragged} of {turns.changes} changes of subject get knowledge.")  # fmt: skip
+    latency = result.latency
+    out.say(f"{latency.blocks:,} made-up blocks: p50 {latency.p50_ms:.1f} ms, p95 {latency.p95_ms:.1f} ms (embedding "
+            f"{latency.embed_p50_ms:.1f}, search {latency.search_p50_ms:.1f}); event-loop lag p99 "
+            f"{latency.loop_lag_p99_ms:.1f} ms.")  # fmt: skip
     for why in result.skipped:
         out.say(f"Skipped: {why}")
     out.say(f"At a threshold of {result.threshold:.2f}. Precision: right / injected; recall: answerable questions that "

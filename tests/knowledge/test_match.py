@@ -4,7 +4,7 @@ import pytest
 
 from knowledge.confidence import Evidence, Regression
 from knowledge.match import Gate, Limits, Matches, match
-from knowledge.ranking import Candidate, Found, Question, Ranked
+from knowledge.ranking import Candidate, Found, Question, Ranked, Read
 
 QUESTION = Question({"a": 1.0, "b": 1.0, "c": 1.0})
 BY_COSINE = Regression(-5.0, Evidence(10, 0, 0, 0, 0, 0, 0, 0, 0))
@@ -12,8 +12,8 @@ BY_COSINE = Regression(-5.0, Evidence(10, 0, 0, 0, 0, 0, 0, 0, 0))
 
 
 def found(kid: str, cosine: float, tokens: int = 100, fused: float = 0.5) -> Found:
-    candidate = Candidate(1, kid, f"title of {kid}", "p", tokens, 1.0, cosine)
-    return Found(Ranked(candidate, 0.5, fused), Evidence(cosine, 0, 0, 0, 0, 0, 0, 0, 0), frozenset())
+    candidate = Candidate(1, kid, 0, tokens, 1.0, cosine)
+    return Found(Ranked(candidate, 0.5, fused), Evidence(cosine, 0, 0, 0, 0, 0, 0, 0, 0), Read(f"title of {kid}", "p"))
 
 
 def decide(*blocks: Found, question: Question = QUESTION, limits: Limits | None = None) -> Matches:
@@ -74,5 +74,5 @@ def test_the_shipped_threshold_refuses_what_nothing_speaks_for_and_takes_what_al
     """A threshold that lets everything pass, or nothing, would be none."""
     for evidence, accepted in ((Evidence(0.35, 0, 0, 0, 0.2, 0.3, 0.1, 1.4, 0.3), 0),
                                (Evidence(0.7, 0.3, 0.4, 0.35, 1, 1, 1, 1.8, 0.2), 1)):  # fmt: skip
-        top = Found(found("a", evidence.cosine).ranked, evidence, frozenset())
+        top = Found(found("a", evidence.cosine).ranked, evidence, Read())
         assert len(match(QUESTION, [top], Gate(), Limits()).accepted) == accepted

@@ -2,21 +2,19 @@ from __future__ import annotations
 
 import pytest
 
-from knowledge.ranking import Candidate, Question, rank, weigh
+from knowledge.ranking import Candidate, Question, Read, rank, weigh
 from knowledge.wording import Said
 
 QUESTION = Question({"common": 1.0, "rare": 3.0})  # a mass of 2.2 x 4 = 8.8
 
 
-def candidate(kid: str, bm25: float, cosine: float, passage: str = "p", passage_id: int = 0) -> Candidate:
-    return Candidate(passage_id, kid, f"title of {kid}", passage, 100, bm25, cosine)
+def candidate(kid: str, bm25: float, cosine: float, ordinal: int = 0, passage_id: int = 0) -> Candidate:
+    return Candidate(passage_id, kid, ordinal, 100, bm25, cosine)
 
 
 def test_scores_are_fused_and_a_block_stands_by_its_best_passage() -> None:
-    ranked = rank(
-        QUESTION, [candidate("a", 2, 0.4, "worse"), candidate("b", 6.6, 0.6), candidate("a", 6.6, 0.8, "better")]
-    )
-    assert [(each.candidate.kid, each.candidate.passage) for each in ranked] == [("a", "better"), ("b", "p")]
+    ranked = rank(QUESTION, [candidate("a", 2, 0.4), candidate("b", 6.6, 0.6), candidate("a", 6.6, 0.8, ordinal=1)])
+    assert [(each.candidate.kid, each.candidate.ordinal) for each in ranked] == [("a", 1), ("b", 0)]
     assert ranked[0].lexical == pytest.approx(0.75)
     assert ranked[0].fused == pytest.approx(0.775)
 
@@ -48,6 +46,6 @@ def test_one_block_alone_has_its_whole_score_for_a_margin() -> None:
 
 def test_a_rare_word_weighs_more_than_a_common_one_and_sentences_count_apart() -> None:
     said = Said(frozenset({"common", "rare"}), (frozenset({"common"}), frozenset({"rare"})))
-    [found] = weigh(QUESTION, rank(QUESTION, [candidate("a", 1, 0.5, passage_id=7)]), {7: said})
+    [found] = weigh(QUESTION, rank(QUESTION, [candidate("a", 1, 0.5, passage_id=7)]), {7: Read(said=said)})
     assert (found.evidence.said_weight, found.evidence.said_share, found.evidence.sentence_weight) == (1.0, 1.0, 0.75)
     assert found.said == {"common", "rare"}
