@@ -9,8 +9,6 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 
-import msgspec
-
 from cacheroute.changes_client import ChangesClient
 from cacheroute.errors import CacheRouteError, UpstreamFailed
 from cacheroute.wire.control import KdnRecord
@@ -45,7 +43,7 @@ class Follower:
 
     async def refresh(self, kdns: Iterable[KdnRecord]) -> None:
         """Asks every KDN for what the copy lacks, whatever its lease says, and waits a little for the answers."""
-        asked = [self._start(msgspec.structs.replace(kdn, seq=kdn.seq + 1)) for kdn in kdns]
+        asked = [self._start(kdn, whatever_the_lease=True) for kdn in kdns]
         if asked:
             await asyncio.wait(asked, timeout=REFRESH_S)
 
@@ -57,20 +55,23 @@ class Follower:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def follow(self, kdn: KdnRecord) -> None:
-        """Fetches what `kdn` has that the copy has not. Never raises: a failure is kept in `failures` and retried."""
+    async def follow(self, kdn: KdnRecord, *, whatever_the_lease: bool = False) -> None:
+        """Fetches what `kdn` has that the copy has not. Never raises: a failure is kept in `failures` and retried.
+
+        A KDN at which the copy has arrived by its lease is asked only where `whatever_the_lease`: it may be further.
+        """
         async with self._lock(kdn.name):  # a second caller waits, then finds nothing left to fetch
             try:
-                await self._catch_up(kdn)
+                await self._catch_up(kdn, whatever_the_lease)
                 self.failures.pop(kdn.name, None)
             except (CacheRouteError, KnowledgeError) as error:
                 if self.failures.get(kdn.name) != str(error):
                     log.warning("cannot follow %s: %s", kdn.name, error)
                 self.failures[kdn.name] = str(error)
 
-    async def _catch_up(self, kdn: KdnRecord) -> None:
+    async def _catch_up(self, kdn: KdnRecord, whatever_the_lease: bool) -> None:
         cursor, anew = await asyncio.to_thread(self._replica.cursor, kdn.name), 0
-        while cursor is None or (cursor.epoch, cursor.seq) != (kdn.epoch, kdn.seq):
+        while whatever_the_lease or cursor is None or (cursor.epoch, cursor.seq) != (kdn.epoch, kdn.seq):
             page = await self._client.page(kdn.url, cursor)
             anew += page.start == 0
             if anew > 1:
@@ -80,8 +81,8 @@ class Follower:
             if not page.more:
                 break
 
-    def _start(self, kdn: KdnRecord) -> asyncio.Task[None]:
-        task = asyncio.create_task(self.follow(kdn))
+    def _start(self, kdn: KdnRecord, *, whatever_the_lease: bool = False) -> asyncio.Task[None]:
+        task = asyncio.create_task(self.follow(kdn, whatever_the_lease=whatever_the_lease))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task

@@ -152,6 +152,17 @@ async def test_a_request_that_lacks_something_does_not_wait_for_a_kdn_that_stall
         assert world.kdns["stalls"].stalled == 1
 
 
+async def test_a_refresh_asks_a_kdn_whose_lease_is_older_than_the_copy(tmp_path):
+    async with following(tmp_path, "kdn") as world:
+        await world.level()
+        kdn = world.kdns["kdn"]
+        as_renewed_last = kdn.record
+        for number in range(3):
+            register(kdn.library, f"new-{number}", f"a new text {number}")
+            await world.follower.refresh([as_renewed_last])
+            assert f"a new text {number}" in await world.texts()
+
+
 async def test_a_kdn_that_renews_faster_than_it_tells_is_asked_once_at_a_time(tmp_path):
     async with following(tmp_path, "slow") as world:
         slow = world.kdns["slow"]
