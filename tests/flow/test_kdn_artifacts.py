@@ -167,3 +167,18 @@ async def test_a_broken_catalogue_of_artifacts_costs_artifacts_and_no_knowledge(
     await world.store.purge(artifact["keys"])
     assert (await world.inject(artifact["id"]))[0] == 200
     assert await world.store.read(artifact["keys"]) == values
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/artifacts/find", {"kids": ["a"] * 65, "rendering": "chat", "fingerprint": "f"}),
+        ("/v1/artifacts/find", {"kids": ["a"], "rendering": "chat", "fingerprint": "f" * 65}),
+        ("/v1/artifacts", {"kids": ["a"] * 65}),
+        ("/v1/builds", {"sets": [["a"] * 65]}),
+        ("/v1/builds", {"sets": [["a"]], "fingerprint": "f" * 65}),
+    ],
+)
+async def test_more_blocks_than_a_prompt_can_have_are_refused_before_anybody_looks_for_them(world, path, body):
+    status, answer = await world.call("POST", path, body)
+    assert (status, answer["error"]["code"]) == (400, "bad_request")

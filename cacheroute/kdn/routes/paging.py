@@ -6,10 +6,11 @@ To a client a cursor is opaque. Knows no listing: whoever has one says what a pl
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from cacheroute.errors import BadRequest
 from cacheroute.incoming import query_number
@@ -17,6 +18,8 @@ from cacheroute.wire.page import MAX_PAGE
 
 Item = TypeVar("Item")
 Place = TypeVar("Place")
+_Part = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""Of a place: numbers as large as SQLite takes."""
 
 
 def page_limit(request: web.Request) -> int:
@@ -31,7 +34,8 @@ def page_after(request: web.Request, kind: type[Place]) -> Place | None:
         return None
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        return msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=kind)
+        parts = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=list[_Part])
+        return msgspec.convert(parts, kind)
     except (UnicodeError, binascii.Error, msgspec.DecodeError) as error:
         raise BadRequest(
             f"after must be the `next` of a page of {request.path}, not {cursor[:40]!r}", param="after"

@@ -62,9 +62,9 @@ def cursor(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
-@pytest.mark.parametrize("path", ["/v1/documents", "/v1/blocks", "/v1/artifacts"])
+@pytest.mark.parametrize("path", ["/v1/documents", "/v1/blocks", "/v1/artifacts", "/v1/builds"])
 async def test_a_cursor_that_no_page_gave_is_400(world, path):
-    made_up = [cursor(text) for text in ("{}", "[1]", '["a","b","c","d"]')]
+    made_up = [cursor(text) for text in ("{}", "[1.5]", '["a","b","c","d"]', f'["a","b",{2**63}]', f"[{-(2**63) - 1}]")]
     for after in ("0", "7", "!", "ä", "/etc/passwd", "A" * 5000, *made_up):
         status, answer = await world.call("GET", path, after=after)
         assert (status, answer["error"]["param"]) == (400, "after"), after
