@@ -6,6 +6,7 @@ order in which processes start does not matter. Times are monotonic.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Generic, Protocol, TypeVar
@@ -39,9 +40,9 @@ R = TypeVar("R", bound=Record)
 class LeaseTable(Generic[R]):
     """Who is alive: records by name, each until `ttl_s` after its last renewal."""
 
-    def __init__(self, ttl_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, ttl_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._ttl_s = ttl_s
-        self._clock = clock
+        self._clock_s = clock_s
         self._held: dict[str, tuple[float, R]] = {}
 
     def renew(self, record: R) -> None:
@@ -52,18 +53,18 @@ class LeaseTable(Generic[R]):
         held = self.get(record.name)
         if held is not None and held.boot_id != record.boot_id and held.url != record.url:
             raise Conflict(f"the name {record.name!r} is held by a live process at {held.url}; choose another name")
-        self._held[record.name] = (self._clock() + self._ttl_s, record)
+        self._held[record.name] = (self._clock_s() + self._ttl_s, record)
 
     def drop(self, name: str) -> None:
         self._held.pop(name, None)
 
     def get(self, name: str) -> R | None:
         until_s, record = self._held.get(name, (0.0, None))
-        return record if record is not None and until_s > self._clock() else None
+        return record if record is not None and until_s > self._clock_s() else None
 
     def alive(self) -> tuple[R, ...]:
         """Live records in order of name, so that the order is stable; forgets the others."""
-        now_s = self._clock()
+        now_s = self._clock_s()
         self._held = {name: held for name, held in self._held.items() if held[0] > now_s}
         return tuple(self._held[name][1] for name in sorted(self._held))
 

@@ -8,7 +8,7 @@ import logging
 import re
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +104,25 @@ def error_response(error: CacheRouteError, request_id: str = "") -> web.Response
     }
     headers = {**error.headers, REQUEST_ID_HEADER: request_id} if request_id else error.headers
     return json_response(body, status=error.status, headers=headers)
+
+
+async def counted(
+    answering: Awaitable[web.StreamResponse], count: Callable[[str, Mapping[str, str]], None]
+) -> web.StreamResponse:
+    """The answer. Tells `count` its status (`cancelled` where the caller left first) and its headers."""
+    status, headers = "cancelled", dict[str, str]()
+    try:
+        response = await answering
+        status, headers = str(response.status), dict(response.headers)
+        return response
+    except CacheRouteError as error:
+        status = str(error.status)
+        raise
+    except Exception:
+        status = "500"
+        raise
+    finally:
+        count(status, headers)
 
 
 def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

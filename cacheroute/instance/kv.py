@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 
 import aiohttp
-import msgspec
 
-from cacheroute.errors import Unavailable
+from cacheroute import call
+from cacheroute.errors import Unavailable, UpstreamFailed
 from cacheroute.kvstore.store import KvStore
 from cacheroute.wire.artifacts import InjectRequest
 from cacheroute.wire.decision import InjectReceipt
@@ -33,7 +33,7 @@ class KvGate:
     ) -> None:
         self._store = store
         self._session = session
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._token = token
         self._kdns = kdns
         self._timeout_s = timeout_s
 
@@ -46,7 +46,7 @@ class KvGate:
             present = len(plan.keys) - len(missing)
             if missing:
                 return await self._inject(plan, request_id)
-        except Unavailable as error:
+        except (Unavailable, UpstreamFailed) as error:
             why = error.message
         return InjectReceipt(
             artifact_id=plan.artifact_id,
@@ -62,18 +62,13 @@ class KvGate:
         url = self._kdns().get(plan.kdn)
         if url is None:
             raise Unavailable(f"{plan.kdn} is not alive")
-        body = InjectRequest(request_id=request_id, artifact_id=plan.artifact_id, store=self._store.name)
-        try:
-            async with self._session.post(
-                f"{url}/v1/inject",
-                data=msgspec.json.encode(body),
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            ) as response:
-                answer = await response.read()
-            if response.status == 200:
-                return msgspec.json.decode(answer, type=InjectReceipt)
-            why = f"HTTP {response.status} {answer[:300].decode(errors='replace')}"
-        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
-            why = str(error) or type(error).__name__
-        raise Unavailable(f"{plan.kdn} did not inject: {why}")
+        asked = InjectRequest(request_id=request_id, artifact_id=plan.artifact_id, store=self._store.name)
+        return await call.post(
+            self._session,
+            f"{url}/v1/inject",
+            asked,
+            InjectReceipt,
+            peer=plan.kdn,
+            token=self._token,
+            timeout_s=self._timeout_s,
+        )

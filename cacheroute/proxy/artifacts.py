@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import aiohttp
-import msgspec
 
+from cacheroute import call
+from cacheroute.errors import Unavailable, UpstreamFailed
 from cacheroute.wire.artifacts import FindArtifact, FoundArtifact
 from cacheroute.wire.control import InstanceRecord
 from cacheroute.wire.serve import Endpoint
@@ -29,15 +30,8 @@ async def find_artifact(
         return FoundArtifact(artifact=None, reason="no live KDN holds it")
     asked = FindArtifact(kids=tuple(kids), rendering=endpoint, fingerprint=instance.engine.fingerprint.id)
     try:
-        async with session.post(
-            f"{url}/v1/artifacts/find",
-            data=msgspec.json.encode(asked),
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-        ) as response:
-            body = await response.read()
-        if response.status != 200:
-            return FoundArtifact(artifact=None, reason=f"the KDN answered HTTP {response.status}")
-        return msgspec.json.decode(body, type=FoundArtifact)
-    except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
-        return FoundArtifact(artifact=None, reason=f"the KDN did not answer: {str(error) or type(error).__name__}")
+        return await call.post(
+            session, f"{url}/v1/artifacts/find", asked, FoundArtifact, peer="the KDN", token=token, timeout_s=TIMEOUT_S
+        )
+    except (Unavailable, UpstreamFailed) as error:
+        return FoundArtifact(artifact=None, reason=error.message)

@@ -1,7 +1,5 @@
 """The pool's state: its live instances, and before each a bounded line of requests that are ready to go."""
 
-from collections.abc import Callable
-
 from cacheroute.lease import LeaseTable
 from cacheroute.proxy.config import ProxyConfig
 from cacheroute.proxy.queue import Line
@@ -9,8 +7,8 @@ from cacheroute.wire.control import InstanceRecord
 
 
 class Pool:
-    def __init__(self, name: str, settings: ProxyConfig, clock: Callable[[], float]) -> None:
-        self.table: LeaseTable[InstanceRecord] = LeaseTable(settings.lease_ttl_s, clock)
+    def __init__(self, name: str, settings: ProxyConfig) -> None:
+        self.table: LeaseTable[InstanceRecord] = LeaseTable(settings.lease_ttl_s)
         self.prepare = Line(f"{name} prepare queue", settings.prepare_concurrency, settings.max_preparing)
         self._settings = settings
         self._ready: dict[str, Line] = {}

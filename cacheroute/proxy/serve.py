@@ -4,6 +4,7 @@ An instance that is gone or full is passed over for the next one; a prompt that 
 and goes again. Both only as long as the caller has seen nothing.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -17,14 +18,23 @@ from cacheroute.proxy.artifacts import find_artifact
 from cacheroute.proxy.compose import Placed, compose, in_canonical_order
 from cacheroute.proxy.config import ProxyConfig
 from cacheroute.proxy.injection import choose
-from cacheroute.proxy.policy import STRATEGIES
 from cacheroute.proxy.pool import Pool
 from cacheroute.relay import relay, upstream
 from cacheroute.service import REQUEST_ID_HEADER
+from cacheroute.strategies import STRATEGIES
 from cacheroute.telemetry import Stopwatch
-from cacheroute.wire.control import Grant, InstanceRecord
+from cacheroute.wire.control import InstanceRecord
 from cacheroute.wire.decision import Decision, HopReport, InjectionDecision
-from cacheroute.wire.serve import SERVE_PATH, InstanceRequest, KvPlan, ProxyRequest
+from cacheroute.wire.serve import (
+    INJECTION_HEADER,
+    INSTANCE_HEADER,
+    KNOWLEDGE_HEADER,
+    REASON_HEADER,
+    SERVE_PATH,
+    InstanceRequest,
+    KvPlan,
+    ProxyRequest,
+)
 
 
 class Server:
@@ -41,11 +51,11 @@ class Server:
         self._token = token
         self._turn = 0
 
-    async def serve(self, request: web.Request, asked: ProxyRequest, grant: Grant | None) -> web.StreamResponse:
-        """The answer. Raises what the caller should be told."""
+    async def serve(self, request: web.Request, asked: ProxyRequest, kdns: Mapping[str, str]) -> web.StreamResponse:
+        """The answer; `kdns` are the live ones' urls by name. Raises what the caller should be told."""
         watch = Stopwatch()
         knowledge = Placed.of(asked)
-        kdn_url = (grant.kdns if grant else {}).get(asked.kdn or "")
+        kdn_url = kdns.get(asked.kdn or "")
         while True:
             answer = await self._over_instances(request, asked, knowledge, kdn_url, watch)
             if answer is not None:
@@ -161,10 +171,10 @@ class Server:
             )
             headers = {
                 HOP_HEADER: encode_hop(report),
-                "X-CacheRoute-Instance": routing.target,
-                "X-CacheRoute-Injection": injection.mode,
-                "X-CacheRoute-Reason": sanitise.for_header(injection.reason),
-                "X-CacheRoute-Knowledge": ",".join(knowledge.kids),
+                INSTANCE_HEADER: routing.target,
+                INJECTION_HEADER: injection.mode,
+                REASON_HEADER: sanitise.for_header(injection.reason),
+                KNOWLEDGE_HEADER: ",".join(knowledge.kids),
             }
             return await relay(request, answer, headers, read=refusal)
 

@@ -16,6 +16,10 @@ class Caller(Struct, frozen=True, kw_only=True):
     """The collections that this caller sees; None: all."""
 
 
+OPERATOR = Caller(name="operator", collections=None)
+"""Whoever has the control token."""
+
+
 class Access:
     """Checks API keys. Without any configured, everybody on this machine may ask (and nobody else can reach us)."""
 
@@ -27,7 +31,7 @@ class Access:
         """Raises Unauthorized."""
         offered = bearer(request)
         if hmac.compare_digest(offered, self._control_token.encode()):
-            return Caller(name="operator", collections=None)
+            return OPERATOR
         if not self._keys:
             return Caller(name="local", collections=None)
         found = None

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from cacheroute.durable import replace_file
 from cacheroute.errors import BadRequest, CacheRouteError
-from cacheroute.scheduler.access import Caller
+from cacheroute.scheduler.access import OPERATOR
 from cacheroute.scheduler.retrieval import Retriever
 from cacheroute.wire.retrieval import Calibration, Labelled
 from knowledge.calibrate import Outcome, cross_validate, fit_threshold
@@ -35,7 +35,6 @@ GROWTH = 1.2
 CHECK_EVERY_S = 5.0
 RETRY_AFTER_S = 60.0
 
-_OPERATOR = Caller(name="operator", collections=None)
 _OPEN = Gate(min_confidence=0.0)
 _ONE = Limits(max_blocks=1, max_tokens=2**31)
 
@@ -145,7 +144,7 @@ class Calibrator:
 
     async def _outcome(self, asked: _Right) -> Outcome:
         """By the gate's floors alone: what they let through shows its confidence."""
-        accepted = (await self._retriever.search(asked.question, _OPERATOR, _ONE, gate=_OPEN)).accepted
+        accepted = (await self._retriever.search(asked.question, OPERATOR, _ONE, gate=_OPEN)).accepted
         confidence = accepted[0].confidence if accepted else 0.0
         return Outcome(confidence, bool(asked.kids), bool(accepted) and accepted[0].kid in asked.kids)
 

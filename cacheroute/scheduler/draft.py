@@ -8,6 +8,7 @@ from cacheroute.scheduler.retrieval import Retrieved
 from cacheroute.scheduler.traces import AnswerTail
 from cacheroute.telemetry import Stopwatch
 from cacheroute.wire.decision import Decision, HopReport, RequestTrace
+from cacheroute.wire.serve import INJECTION_HEADER, INSTANCE_HEADER, KNOWLEDGE_HEADER, REASON_HEADER
 
 UNDER_WAY = 0
 MAX_MODEL_CHARS = 200
@@ -44,7 +45,7 @@ class Draft:
     @property
     def knowledge(self) -> tuple[str, ...]:
         """The kids in the prompt, in its order, as the pool says."""
-        return tuple(kid for kid in self.shown.get("X-CacheRoute-Knowledge", "").split(",") if kid)
+        return tuple(kid for kid in self.shown.get(KNOWLEDGE_HEADER, "").split(",") if kid)
 
     def trace(self) -> RequestTrace:
         scheduler = HopReport(hop="scheduler", parts_ms=self.watch.parts_ms, decision=self.decision, kdn=self.kdn)
@@ -60,9 +61,9 @@ class Draft:
             considered=self.retrieved.considered,
             conversation=self.conversation,
             pool=self.pool,
-            instance=self.shown.get("X-CacheRoute-Instance", ""),
-            injection=self.shown.get("X-CacheRoute-Injection", ""),
-            reason=self.shown.get("X-CacheRoute-Reason", ""),
+            instance=self.shown.get(INSTANCE_HEADER, ""),
+            injection=self.shown.get(INJECTION_HEADER, ""),
+            reason=self.shown.get(REASON_HEADER, ""),
             ttft_ms=self._ttft_ms,
             total_ms=self._total_ms,
             usage=self.tail.usage(),

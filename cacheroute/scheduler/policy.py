@@ -1,22 +1,9 @@
-"""Which pool serves a request, and which KDN its KV comes from. Pure: same snapshot, same turn -> same Decision."""
+"""Which KDN a request's KV comes from. Pure: same snapshot, same turn -> same Decision."""
 
 from collections.abc import Callable, Collection, Sequence
 
-from cacheroute.wire.control import KdnRecord, ProxyRecord
+from cacheroute.wire.control import KdnRecord
 from cacheroute.wire.decision import Decision
-
-Strategy = Callable[[Sequence[ProxyRecord], int], list[Decision]]
-"""(pools that serve the model, turn) -> decisions, best first. The rest are where it goes if the first is gone."""
-
-
-def round_robin(pools: Sequence[ProxyRecord], turn: int) -> list[Decision]:
-    """Each in its turn."""
-    count = len(pools)
-    ordered = [pools[(turn + step) % count] for step in range(count)]
-    return [
-        Decision(target=pool.name, reason="round_robin" if step == 0 else "round_robin, next after a failure")
-        for step, pool in enumerate(ordered)
-    ]
 
 
 def choose_kdn(
@@ -57,7 +44,3 @@ def _why(holding: int, calm: int, equal: int, max_waiting: int) -> str:
     if calm < holding:
         return f"{how} of {holding} holders, passing {holding - calm} with {max_waiting} or more waiting"
     return f"{how} of {holding} holders"
-
-
-STRATEGIES: dict[str, Strategy] = {"round_robin": round_robin}
-"""By the names that the configuration takes."""

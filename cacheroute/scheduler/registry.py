@@ -1,16 +1,14 @@
 """Who is alive: the KDNs' and proxies' leases, and through the proxies the instances and models."""
 
-from collections.abc import Callable
-
 from cacheroute.lease import LeaseTable
 from cacheroute.scheduler.config import SchedulerConfig
 from cacheroute.wire.control import Grant, InstanceRecord, KdnRecord, ProxyRecord
 
 
 class Registry:
-    def __init__(self, settings: SchedulerConfig, clock: Callable[[], float]) -> None:
-        self.kdns: LeaseTable[KdnRecord] = LeaseTable(settings.lease_ttl_s, clock)
-        self.proxies: LeaseTable[ProxyRecord] = LeaseTable(settings.lease_ttl_s, clock)
+    def __init__(self, settings: SchedulerConfig) -> None:
+        self.kdns: LeaseTable[KdnRecord] = LeaseTable(settings.lease_ttl_s)
+        self.proxies: LeaseTable[ProxyRecord] = LeaseTable(settings.lease_ttl_s)
         self._settings = settings
 
     def grant(self) -> Grant:

@@ -17,14 +17,24 @@ from cacheroute.scheduler.body import ClientRequest
 from cacheroute.scheduler.config import SchedulerConfig
 from cacheroute.scheduler.draft import Draft
 from cacheroute.scheduler.placing import Placed, Placer
-from cacheroute.scheduler.policy import STRATEGIES, choose_kdn
+from cacheroute.scheduler.policy import choose_kdn
 from cacheroute.scheduler.registry import Registry
 from cacheroute.scheduler.retrieval import Retriever
 from cacheroute.scheduler.traces import TraceRing, flatten
 from cacheroute.service import REQUEST_ID, REQUEST_ID_HEADER
+from cacheroute.strategies import STRATEGIES
 from cacheroute.wire.control import ProxyRecord
 from cacheroute.wire.decision import Decision
-from cacheroute.wire.serve import SERVE_PATH, ProxyRequest
+from cacheroute.wire.serve import (
+    INJECTION_HEADER,
+    INSTANCE_HEADER,
+    KNOWLEDGE_HEADER,
+    POOL_HEADER,
+    REASON_HEADER,
+    RETRIEVAL_HEADER,
+    SERVE_PATH,
+    ProxyRequest,
+)
 from knowledge.replica import Replica
 
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
@@ -32,7 +42,8 @@ SESSION_HEADER = "X-Session-ID"
 """By which a client names its conversation; without it, one is known by its beginning."""
 CLIENT_CLOSED = 499
 """The status kept of a request whose client left before its answer was whole."""
-SHOWN_HEADERS = ("X-CacheRoute-Instance", "X-CacheRoute-Injection", "X-CacheRoute-Reason", "X-CacheRoute-Knowledge")
+SHOWN_HEADERS = (INSTANCE_HEADER, INJECTION_HEADER, REASON_HEADER, KNOWLEDGE_HEADER)
+"""What a pool tells the client, by way of the scheduler."""
 
 
 class Server:
@@ -159,9 +170,9 @@ class Server:
                 {
                     **shown,
                     REQUEST_ID_HEADER: trace.request_id,
-                    "X-CacheRoute-Pool": pool.name,
-                    "X-CacheRoute-Retrieval": sanitise.for_header(placed.retrieved.reason),
-                    "X-Router-Backend": shown.get("X-CacheRoute-Instance", pool.name),
+                    POOL_HEADER: pool.name,
+                    RETRIEVAL_HEADER: sanitise.for_header(placed.retrieved.reason),
+                    "X-Router-Backend": shown.get(INSTANCE_HEADER, pool.name),
                     "X-Router-Reason": sanitise.for_header(decision.reason),
                 },
                 on_first_byte=trace.first_byte,

@@ -13,6 +13,17 @@ ENGINE_PATH: dict[Endpoint, str] = {"chat": "/v1/chat/completions", "completions
 SERVE_PATH = "/v1/serve"
 """The one data route of proxy and instance; its body is a ProxyRequest or an InstanceRequest."""
 
+KNOWLEDGE_HEADER = "X-CacheRoute-Knowledge"
+"""Of an answer: the kids in its prompt, in its order, with commas between them."""
+RETRIEVAL_HEADER = "X-CacheRoute-Retrieval"
+"""Why this knowledge, or why none."""
+POOL_HEADER = "X-CacheRoute-Pool"
+INSTANCE_HEADER = "X-CacheRoute-Instance"
+INJECTION_HEADER = "X-CacheRoute-Injection"
+"""`none`, `text` or `kv`: what really happened."""
+REASON_HEADER = "X-CacheRoute-Reason"
+"""Why text or KV."""
+
 
 class Knowledge(Struct, frozen=True, kw_only=True):
     """One block to inject: its text is what the prompt gets, in text and in KV mode alike."""
