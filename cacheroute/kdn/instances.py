@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 import aiohttp
-import msgspec
 from msgspec import Struct
 
-from cacheroute.errors import Unavailable, UpstreamFailed
+from cacheroute import call
 from cacheroute.wire.artifacts import CacheReset, Head, HeadRequest, PrefillRequest, Rendering
 from cacheroute.wire.control import InstanceRecord
 
@@ -49,7 +48,7 @@ class InstanceClient:
 
     def __init__(self, session: aiohttp.ClientSession, token: str) -> None:
         self._session = session
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._token = token
 
     async def head(self, instance: InstanceRecord, texts: Sequence[str], rendering: Rendering) -> Head:
         """The token ids of these texts as a prompt's head, by the instance's own tokenizer and template."""
@@ -68,20 +67,7 @@ class InstanceClient:
         self, instance: InstanceRecord, path: str, body: Struct, kind: type[S], timeout_s: float | None = None
     ) -> S:
         """Without `timeout_s`, whoever calls sees to it that this ends."""
-        try:
-            async with self._session.post(
-                instance.control_url + path,
-                data=msgspec.json.encode(body),
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
-            ) as response:
-                answer = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unavailable(f"{instance.name}: {str(error) or type(error).__name__}") from error
-        if response.status != 200:
-            why = f"{instance.name} answered {path} with HTTP {response.status}: "
-            raise UpstreamFailed(why + answer[:300].decode(errors="replace"))
-        try:
-            return msgspec.json.decode(answer, type=kind)
-        except msgspec.DecodeError as error:
-            raise UpstreamFailed(f"{instance.name} answered {path} with something else: {error}") from error
+        url = instance.control_url + path
+        return await call.post(
+            self._session, url, body, kind, peer=instance.name, token=self._token, timeout_s=timeout_s
+        )
