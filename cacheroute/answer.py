@@ -12,9 +12,18 @@ import msgspec
 from httpx_sse import EventSource, SSEError
 from msgspec import Struct
 
-from cacheroute.role_client import Role
 from cacheroute.errors import UpstreamFailed
-from cacheroute.wire.serve import ENGINE_PATH, InjectionType
+from cacheroute.role_client import Role
+from cacheroute.wire.serve import (
+    ENGINE_PATH,
+    INJECTION_HEADER,
+    INSTANCE_HEADER,
+    KNOWLEDGE_HEADER,
+    POOL_HEADER,
+    REASON_HEADER,
+    RETRIEVAL_HEADER,
+    InjectionType,
+)
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -52,7 +61,6 @@ class Way(Struct, frozen=True, kw_only=True):
     request_id: str
     knowledge: tuple[str, ...]
     retrieval: str
-    """Why this knowledge, or why none."""
     pool: str
     instance: str
     injection: str
@@ -60,15 +68,15 @@ class Way(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> "Way":
-        kids = headers.get("X-CacheRoute-Knowledge", "")
+        kids = headers.get(KNOWLEDGE_HEADER, "")
         return cls(
             request_id=headers.get("X-Request-ID", ""),
             knowledge=tuple(kid.strip() for kid in kids.split(",") if kid.strip()),
-            retrieval=headers.get("X-CacheRoute-Retrieval", ""),
-            pool=headers.get("X-CacheRoute-Pool", ""),
-            instance=headers.get("X-CacheRoute-Instance", ""),
-            injection=headers.get("X-CacheRoute-Injection", ""),
-            reason=headers.get("X-CacheRoute-Reason", ""),
+            retrieval=headers.get(RETRIEVAL_HEADER, ""),
+            pool=headers.get(POOL_HEADER, ""),
+            instance=headers.get(INSTANCE_HEADER, ""),
+            injection=headers.get(INJECTION_HEADER, ""),
+            reason=headers.get(REASON_HEADER, ""),
         )
 
 

@@ -12,7 +12,6 @@ import aiohttp
 from aiohttp import web
 
 from cacheroute.errors import DeadlineExceeded, Unavailable, UpstreamFailed
-from cacheroute.service import ANSWERING
 
 PASSED_HEADERS = ("Content-Type", "Retry-After", "Cache-Control")
 """Of an upstream's headers, those that are the answer's own; the rest describe a connection that ends here."""
@@ -77,7 +76,6 @@ async def relay(
     first = True
     try:
         await out.prepare(request)
-        request[ANSWERING] = True
         async for chunk in _chunks(read, response):
             if first:
                 first = False

@@ -37,12 +37,10 @@ log = logging.getLogger(__name__)
 
 REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = web.RequestKey("request_id", str)
-ANSWERING = web.RequestKey("answering", bool)
-"""Set once the headers of an answer are out, which nothing can take back."""
+_ANSWERING = web.RequestKey("answering", bool)
+"""Set once the headers of an answer go out, which nothing can take back."""
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 METRICS = web.AppKey("metrics", Metrics)
-FAILURE = web.AppKey("failure", asyncio.Future[str])
-"""Optional, of a plane: resolved with the reason when the role can never serve again. `run` then ends the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,8 @@ class Plane:
     host: str
     port: int
     app: web.Application
+    failure: asyncio.Future[str] | None = None
+    """Resolved with the reason when the role can never serve again: `run` then ends the process."""
 
 
 def plane(
@@ -70,22 +70,21 @@ def plane(
 
     `token`: what every caller needs; None where the routes check credentials themselves. `max_body_bytes`: else what
     a hop between roles may take. `running` opens what the routes use before the first request, and closes it after
-    the last. `failure`: see FAILURE.
+    the last. `failure`: see `Plane`.
     """
     guard = Guard(token=token, hosts=Guard.names(host, security.allowed_hosts))
     app = plane_app(guard, metrics, max_body_bytes=max_body_bytes or security.inner_body_bytes)
     app.add_routes(routes)
     if running is not None:
         app.cleanup_ctx.append(running)
-    if failure is not None:
-        app[FAILURE] = failure
-    return Plane(host, port, app)
+    return Plane(host, port, app, failure)
 
 
 def plane_app(guard: Guard, metrics: Metrics, *, max_body_bytes: int = 8 * 2**20) -> web.Application:
     """An application with the shared middlewares, `/healthz` and, where only roles call, `/metrics`."""
     app = web.Application(middlewares=[_errors(), guard.middleware()], client_max_size=max_body_bytes, handler_args={})
     app[METRICS] = metrics
+    app.on_response_prepare.append(_mark_answering)
     app.router.add_get("/healthz", _healthz)
     if guard.token is not None:  # what is going on here is no client's business
         app.router.add_get("/metrics", _metrics)
@@ -162,7 +161,7 @@ def run(role: str, planes: Callable[[], Awaitable[list[Plane]]], *, drain_s: flo
             where = ", ".join(f"{plane.host}:{plane.port}" for plane in built)
             log.info("%s listens on %s", role, where)
             stopped = asyncio.create_task(stop.wait())
-            failures = [plane.app[FAILURE] for plane in built if FAILURE in plane.app]
+            failures = [plane.failure for plane in built if plane.failure is not None]
             await asyncio.wait((stopped, *failures), return_when=asyncio.FIRST_COMPLETED)
             for failure in failures:
                 if failure.done():  # whoever supervises starts it anew, or says why it cannot be started
@@ -209,8 +208,12 @@ def _errors() -> Middleware:
     return middleware
 
 
+async def _mark_answering(request: web.Request, response: web.StreamResponse) -> None:
+    request[_ANSWERING] = True
+
+
 def _failed(request: web.Request, error: CacheRouteError) -> web.Response:
-    if request.get(ANSWERING) and request.transport is not None:
+    if request.get(_ANSWERING) and request.transport is not None:
         request.transport.abort()  # the only honest end is a broken connection, not a complete-looking answer
     return error_response(error, request[REQUEST_ID])
 

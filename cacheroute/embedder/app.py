@@ -8,20 +8,20 @@ import base64
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
 from aiohttp import web
 
-from cacheroute import tokens
+from cacheroute import service, tokens
+from cacheroute.background import in_background
 from cacheroute.config import Config
 from cacheroute.embedder.batcher import Batcher
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.embedder.model import Model, model_path
 from cacheroute.errors import BadRequest, Unavailable
 from cacheroute.incoming import read_struct
-from cacheroute.service import FAILURE, Guard, Plane, json_response, plane_app
+from cacheroute.service import Plane, json_response
 from cacheroute.telemetry import Metrics, Stopwatch
 from cacheroute.wire.embedding import EMBEDDINGS_PATH, Embedding, EmbeddingAnswer, EmbeddingRequest, Encoding, Kind
 from knowledge.embedding import Vectors
@@ -52,13 +52,9 @@ class Embedder:
         self._ms = metrics.histogram("ms", "From request to vectors", "kind")
         metrics.gauge("waiting", "Texts that no batch has taken yet").set_function(lambda: self._batcher.waiting)
 
-    async def run(self, app: web.Application) -> AsyncGenerator[None]:
-        loading = asyncio.create_task(self._load())
-        async with self._batcher.running():
+    async def running(self, app: web.Application) -> AsyncGenerator[None]:
+        async with in_background(self._load()), self._batcher.running():
             yield
-        loading.cancel()
-        with suppress(asyncio.CancelledError):
-            await loading
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def health(self, request: web.Request) -> web.Response:
@@ -112,13 +108,17 @@ async def planes(config: Config, name: str) -> list[Plane]:
 
 
 def plane(config: Config, load: Callable[[EmbedderConfig], Loaded]) -> Plane:
+    """The plane of an embedder whose model is what `load` gives."""
     settings = config.embedder
     metrics = Metrics("embedder")
-    hosts = Guard.names(settings.host, config.security.allowed_hosts)
-    app = plane_app(Guard(token=tokens.ensure(config.paths.state_dir).control, hosts=hosts), metrics)
     embedder = Embedder(settings, metrics, load)
-    app[FAILURE] = embedder.failure
-    app.cleanup_ctx.append(embedder.run)
-    app.router.add_get("/health", embedder.health)
-    app.router.add_post(EMBEDDINGS_PATH, embedder.embeddings)
-    return Plane(settings.host, settings.port, app)
+    return service.plane(
+        settings.host,
+        settings.port,
+        config.security,
+        metrics,
+        [web.get("/health", embedder.health), web.post(EMBEDDINGS_PATH, embedder.embeddings)],
+        token=tokens.ensure(config.paths.state_dir).control,
+        running=embedder.running,
+        failure=embedder.failure,
+    )

@@ -6,12 +6,11 @@ It listens at once and says why it is not ready; the model is loaded in a thread
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import suppress
-from typing import cast
 
 from aiohttp import web
 
 from cacheroute import tokens
+from cacheroute.background import in_background
 from cacheroute.config import Config
 from cacheroute.engine.config import EngineConfig
 from cacheroute.engine.metrics import EngineMetrics
@@ -23,7 +22,7 @@ from cacheroute.engine.openai.routes import OpenAIRoutes, check_model
 from cacheroute.engine.prepare import Progress
 from cacheroute.errors import CacheRouteError, ConfigError, Unavailable
 from cacheroute.incoming import read_body
-from cacheroute.service import FAILURE, Guard, Plane, json_response, plane_app
+from cacheroute.service import Plane, json_response, plane
 from cacheroute.telemetry import Metrics, Stopwatch
 from cacheroute.tokens import Tokens
 
@@ -32,11 +31,10 @@ log = logging.getLogger(__name__)
 
 async def planes(config: Config, name: str) -> list[Plane]:
     """The plane of engine `name`. Raises ConfigError for one that is somebody else's to start."""
-    name, settings = config.named("engine", name)
+    settings = config.engine[name]
     if settings.kind != "embedded":
         raise ConfigError([f"engine {name} is of kind {settings.kind}: it is not started here"])
-    role = EngineRole(config, name, cast(EngineConfig, settings), tokens.ensure(config.paths.state_dir))
-    return [Plane(settings.host, settings.port, role.app())]
+    return [EngineRole(config, name, settings, tokens.ensure(config.paths.state_dir)).plane()]
 
 
 class EngineRole:
@@ -53,27 +51,29 @@ class EngineRole:
         self._why = "the model is being loaded"
         self._failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def app(self) -> web.Application:
-        security = self._config.security
-        guard = Guard(token=self._tokens.control, hosts=Guard.names(self._settings.host, security.allowed_hosts))
-        # beside the caller's body, knowledge up to the context's length
-        app = plane_app(guard, self._metrics, max_body_bytes=(security.max_body_mb + 8) * 2**20)
-        app[FAILURE] = self._failure
-        app.cleanup_ctx.append(self._running)
-        app.router.add_get("/health", self._health)
-        app.router.add_get("/v1/engine", self._describe)
-        app.router.add_post("/tokenize", self._tokenize)
-        app.router.add_post("/detokenize", self._detokenize)
-        app.router.add_post("/reset_prefix_cache", self._reset_prefix_cache)
-        OpenAIRoutes(self._ready, self._name, self._counts).add_to(app)
-        return app
+    def plane(self) -> Plane:
+        routes = [
+            web.get("/health", self._health),
+            web.get("/v1/engine", self._describe),
+            web.post("/tokenize", self._tokenize),
+            web.post("/detokenize", self._detokenize),
+            web.post("/reset_prefix_cache", self._reset_prefix_cache),
+            *OpenAIRoutes(self._ready, self._name, self._counts).all(),
+        ]
+        return plane(
+            self._settings.host,
+            self._settings.port,
+            self._config.security,
+            self._metrics,
+            routes,
+            token=self._tokens.control,
+            running=self._running,
+            failure=self._failure,
+        )
 
     async def _running(self, app: web.Application) -> AsyncGenerator[None]:
-        starting = asyncio.create_task(self._start())
-        yield
-        starting.cancel()
-        with suppress(asyncio.CancelledError):
-            await starting
+        async with in_background(self._start()):
+            yield
         if self._backend is not None:
             await self._backend.close()
 

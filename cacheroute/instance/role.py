@@ -5,13 +5,14 @@ They are opened with the data plane and closed after it. Knows no route.
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 import aiohttp
 from aiohttp import web
 
 from cacheroute import tokens
 from cacheroute.address import base_url
+from cacheroute.background import in_background
 from cacheroute.config import Config
 from cacheroute.errors import Unavailable
 from cacheroute.instance.engine_link import EngineLink
@@ -51,13 +52,9 @@ class Instance:
             self.server = Server(
                 self.name, self.settings, self.engine, self._gate(stack, session), session, self.metrics
             )
-            watch = asyncio.create_task(self.engine.watch())
-            keep = asyncio.create_task(self._register())
+            await stack.enter_async_context(in_background(self.engine.watch()))
+            await stack.enter_async_context(in_background(self._register()))
             yield
-            for task in (keep, watch):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
 
     def _gate(self, stack: AsyncExitStack, session: aiohttp.ClientSession) -> KvGate | None:
         if self.kv_store is None:

@@ -4,12 +4,9 @@ Follow an injection: `ArtifactRoutes` -> `Injector.inject` -> `Artifacts.reading
 build: `ArtifactRoutes` -> `Builder.build` -> an instance -> its kv store -> `Artifacts.publish`.
 """
 
-from typing import cast
-
 from aiohttp import web
 
 from cacheroute.config import Config
-from cacheroute.kdn.config import KdnConfig
 from cacheroute.kdn.instances import why_not
 from cacheroute.kdn.role import Kdn
 from cacheroute.kdn.routes.archives import ArchiveRoutes
@@ -17,25 +14,34 @@ from cacheroute.kdn.routes.artifacts import ArtifactRoutes
 from cacheroute.kdn.routes.builds import BuildRoutes
 from cacheroute.kdn.routes.documents import DocumentRoutes
 from cacheroute.kdn.routes.sync import SyncRoutes
-from cacheroute.service import Guard, Plane, json_response, plane_app
+from cacheroute.service import Plane, json_response, plane
 from knowledge.parse import MAX_BYTES
 
 
 async def planes(config: Config, name: str) -> list[Plane]:
     """The one plane of KDN `name`, for roles and operators."""
-    name, settings = config.named("kdn", name)
-    settings = cast(KdnConfig, settings)
+    settings = config.kdn[name]
     kdn = Kdn(config, name, settings)
-    guard = Guard(token=kdn.tokens.control, hosts=Guard.names(settings.host, config.security.allowed_hosts))
-    app = plane_app(guard, kdn.metrics, max_body_bytes=2 * MAX_BYTES)  # as JSON, a text is somewhat longer
-    app.cleanup_ctx.append(kdn.running)
-    app.add_routes(DocumentRoutes(kdn).all())
-    app.add_routes(ArchiveRoutes(kdn).all())
-    app.add_routes(ArtifactRoutes(kdn).all())
-    app.add_routes(SyncRoutes(kdn).all())
-    app.add_routes(BuildRoutes(kdn).all())
-    app.router.add_get("/debug/status", _Status(kdn).answer)
-    return [Plane(settings.host, settings.port, app)]
+    routes = [
+        *DocumentRoutes(kdn).all(),
+        *ArchiveRoutes(kdn).all(),
+        *ArtifactRoutes(kdn).all(),
+        *SyncRoutes(kdn).all(),
+        *BuildRoutes(kdn).all(),
+        web.get("/debug/status", _Status(kdn).answer),
+    ]
+    return [
+        plane(
+            settings.host,
+            settings.port,
+            config.security,
+            kdn.metrics,
+            routes,
+            token=kdn.tokens.control,
+            max_body_bytes=2 * MAX_BYTES,  # as JSON, a text is somewhat longer
+            running=kdn.running,
+        )
+    ]
 
 
 class _Status:

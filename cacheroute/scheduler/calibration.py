@@ -8,24 +8,25 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from cacheroute.background import in_background
 from cacheroute.durable import replace_file
 from cacheroute.errors import BadRequest, CacheRouteError
 from cacheroute.scheduler.access import OPERATOR
 from cacheroute.scheduler.retrieval import Retriever
 from cacheroute.wire.retrieval import Calibration, Labelled
-from knowledge.calibrate import Outcome, cross_validate, fit_threshold
-from knowledge.confidence import THRESHOLD
+from knowledge.catalogue.sources import count_blocks, kids_of
 from knowledge.errors import KnowledgeError
-from knowledge.match import Gate, Limits
-from knowledge.replica import Replica
-from knowledge.sources import count_blocks, kids_of
+from knowledge.replication.replica import Replica
+from knowledge.retrieval.calibrate import Outcome, cross_validate, fit_threshold
+from knowledge.retrieval.confidence import THRESHOLD
+from knowledge.retrieval.match import Gate, Limits
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +76,8 @@ class Calibrator:
     async def running(self) -> AsyncGenerator[None]:
         """Takes up what was kept, and refits in the background until the end."""
         await asyncio.to_thread(self._load)
-        task = asyncio.create_task(self._keep_up())
-        try:
+        async with in_background(self._keep_up()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def calibrate(self, questions: Sequence[Labelled]) -> Calibration:
         """Fits the threshold and keeps it with its questions.

@@ -20,6 +20,7 @@ from cacheroute.incoming import read_body
 from cacheroute.service import REQUEST_ID, REQUEST_ID_HEADER, error_response, json_response
 from cacheroute.telemetry import Stopwatch
 from cacheroute.wire.decision import HopReport
+from cacheroute.wire.serve import ENGINE_PATH
 
 
 class OpenAIRoutes:
@@ -30,10 +31,12 @@ class OpenAIRoutes:
         self._name = name
         self._metrics = metrics
 
-    def add_to(self, app: web.Application) -> None:
-        app.router.add_get("/v1/models", self._models)
-        app.router.add_post("/v1/chat/completions", self._chat)
-        app.router.add_post("/v1/completions", self._completions)
+    def all(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/models", self._models),
+            web.post(ENGINE_PATH["chat"], self._chat),
+            web.post(ENGINE_PATH["completions"], self._completions),
+        ]
 
     async def _models(self, request: web.Request) -> web.Response:
         info = self._backend().info

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from cacheroute.errors import BadRequest, TooLarge, TooSlow
 from cacheroute.kdn.role import Kdn
-from cacheroute.service import ANSWERING, json_response
+from cacheroute.service import json_response
 
 PIECE_TIMEOUT_S = 60.0
 """For the next piece of a file to come, or to be taken: the whole may take as long as it is long."""
@@ -30,7 +30,6 @@ class ArchiveRoutes:
             async for piece in pieces:
                 async with _in_time("the export was not read on"):
                     if not response.prepared:
-                        request[ANSWERING] = True
                         await response.prepare(request)
                     await response.write(piece)
         await response.write_eof()

@@ -14,7 +14,7 @@ from cacheroute.embedder.app import plane, planes
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.embedding_client import BATCH_TEXTS, EmbeddingClient
 from cacheroute.errors import ConfigError, Overloaded, Unavailable, UpstreamFailed
-from cacheroute.service import FAILURE, serving
+from cacheroute.service import serving
 
 
 class SlowToLoad(HashEmbedder):
@@ -81,7 +81,7 @@ async def test_a_model_that_cannot_be_loaded_ends_the_role_and_is_said_until_the
 
     broken = plane(config, fail)
     async with running(config, broken) as (session, url, _):
-        assert "no weights here" in await asyncio.wait_for(asyncio.shield(broken.app[FAILURE]), 10)
+        assert "no weights here" in await asyncio.wait_for(asyncio.shield(broken.failure), 10)
         async with session.get(f"{url}/health") as response:
             assert response.status == 503
             assert "no weights here" in await response.text()
