@@ -6,7 +6,7 @@ import aiohttp
 import msgspec
 
 from cacheroute.errors import Unavailable, UpstreamFailed
-from knowledge.changes import Changes, Cursor
+from knowledge.catalogue.changes import Changes, Cursor
 
 PAGE = 64
 """Entries asked for at a time: with their vectors, some hundred KiB."""

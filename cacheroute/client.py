@@ -16,7 +16,7 @@ from cacheroute.role_client import Role
 from cacheroute.wire.control import Listing
 from cacheroute.wire.decision import RequestTrace
 from cacheroute.wire.retrieval import CalibrateRequest, Calibration, Labelled, SearchRequest
-from knowledge.match import Matches
+from knowledge.retrieval.match import Matches
 
 CALIBRATE_TIMEOUT_S = 300.0
 

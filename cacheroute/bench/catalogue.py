@@ -13,13 +13,13 @@ import numpy as np
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.embedder.model import Model
 from cacheroute.wire.embedding import Kind
+from knowledge.catalogue.library import Library
 from knowledge.cut import draft
 from knowledge.document import Document
 from knowledge.embedding import Vectors
-from knowledge.library import Library
-from knowledge.match import Gate, Limits, Matches
-from knowledge.search import Findings, look_up
-from knowledge.turn import search_turn, turn
+from knowledge.retrieval.match import Gate, Limits, Matches
+from knowledge.retrieval.search import Findings, look_up
+from knowledge.retrieval.turn import search_turn, turn
 
 _BATCH_TEXTS = 16
 

@@ -1,5 +1,5 @@
 """Fits the regression behind the confidence, and its threshold: what it finds stands as numbers in
-`knowledge/confidence.py`.
+`knowledge/retrieval/confidence.py`.
 
 On half of XQuAD's articles and on chit-chat of ours; the other half is for `cacheroute bench retrieval` alone. What
 is to be refused: questions on articles that are not in the catalogue, questions whose paragraph alone was taken
@@ -13,9 +13,9 @@ from msgspec import Struct
 from cacheroute.bench.catalogue import Catalogue, Embeddings, catalogue
 from cacheroute.bench.questions import Article, Asked, documents_of, prompts, xquad
 from cacheroute.embedder.config import EmbedderConfig
-from knowledge.calibrate import Outcome, recall_threshold
-from knowledge.confidence import Evidence, Regression
-from knowledge.fit import fit_regression
+from knowledge.retrieval.calibrate import Outcome, recall_threshold
+from knowledge.retrieval.confidence import Evidence, Regression
+from knowledge.retrieval.fit import fit_regression
 
 RECALL = 0.92
 """Of the answerable questions of catalogues that lack half of the articles, cross-validated by article."""

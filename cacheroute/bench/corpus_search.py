@@ -11,7 +11,7 @@ from msgspec import Struct
 from cacheroute.bench.corpus_files import is_of
 from cacheroute.client import Client
 from cacheroute.wire.retrieval import Labelled
-from knowledge.match import Matches
+from knowledge.retrieval.match import Matches
 
 CONSIDERED = 5
 WARM_UP = ("What is this about?", "How is a list sorted?", "Where is the temporary folder?")

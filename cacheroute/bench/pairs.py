@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from cacheroute.bench.catalogue import Catalogue
 from cacheroute.bench.questions import Article, Asked, asked_of
-from knowledge.match import Gate, Limits
+from knowledge.retrieval.match import Gate, Limits
 
 PAIRS = 200
 

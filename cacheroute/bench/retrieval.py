@@ -18,8 +18,8 @@ from cacheroute.bench.retrieval_latency import Latency, run_latency
 from cacheroute.bench.turns import TwoTurns, two_turns
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.errors import NotFound
-from knowledge.calibrate import Figures, Outcome, fit_threshold, measure, recall_threshold
-from knowledge.match import Gate, Limits
+from knowledge.retrieval.calibrate import Figures, Outcome, fit_threshold, measure, recall_threshold
+from knowledge.retrieval.match import Gate, Limits
 
 GATE = Gate()
 OPEN = Gate(min_confidence=0.0)

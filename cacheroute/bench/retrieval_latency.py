@@ -25,11 +25,11 @@ from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.errors import CacheRouteError, Unavailable
 from cacheroute.scheduler.access import Caller
 from cacheroute.scheduler.retrieval import Retriever
-from knowledge.changes import Change, Changes, Entry
+from knowledge.catalogue.changes import Change, Changes, Entry
 from knowledge.document import Block, Passage
 from knowledge.embedding import DIMENSIONS
-from knowledge.match import Limits
-from knowledge.replica import Replica
+from knowledge.replication.replica import Replica
+from knowledge.retrieval.match import Limits
 from knowledge.text import kid_of
 
 BLOCKS = 10_000

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from cacheroute.bench.catalogue import Catalogue
-from knowledge.match import Gate, Limits
+from knowledge.retrieval.match import Gate, Limits
 
 
 class Pair(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.selection import chosen_kdn, chosen_kdns, find_blocks
 from cacheroute.wire.documents import BlockInfo, DocumentInfo
-from knowledge.match import Matches
+from knowledge.retrieval.match import Matches
 
 
 def listing(invocation: Invocation, collection: str | None, blocks: bool, kdn: str | None) -> None:

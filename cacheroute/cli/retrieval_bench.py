@@ -59,7 +59,8 @@ def show_confidence(invocation: Invocation) -> "ConfidenceResult":
     out = invocation.out
     result = run_confidence(invocation.config.embedder)
     out.say(
-        f"Fitted on {result.rows} questions, {result.right} with the right block on top. For knowledge/confidence.py:"
+        f"Fitted on {result.rows} questions, {result.right} with the right block on top. "
+        "For knowledge/retrieval/confidence.py:"
     )
     out.say(f"{result.regression}")
     out.say(f"threshold {result.threshold}")

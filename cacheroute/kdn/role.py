@@ -39,7 +39,7 @@ from cacheroute.kvstore.store import KvStore
 from cacheroute.lease import LeaseKeeper
 from cacheroute.telemetry import Metrics, new_request_id
 from cacheroute.wire.control import InstanceRecord, KdnRecord
-from knowledge.library import Library
+from knowledge.catalogue.library import Library
 
 
 class Kdn:

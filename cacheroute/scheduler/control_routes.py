@@ -8,7 +8,7 @@ from cacheroute.scheduler.role import Scheduler
 from cacheroute.service import json_response
 from cacheroute.wire.control import Listing
 from cacheroute.wire.retrieval import CalibrateRequest, SearchRequest
-from knowledge.match import Limits
+from knowledge.retrieval.match import Limits
 
 
 class ControlRoutes:

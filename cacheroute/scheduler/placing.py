@@ -16,7 +16,7 @@ from cacheroute.scheduler.conversations import MAX_KIDS, Conversations, Known, P
 from cacheroute.scheduler.retrieval import Retrieved, Retriever
 from cacheroute.wire.serve import Knowledge, TurnKnowledge
 from knowledge.cut import estimate_tokens
-from knowledge.replica import Replica
+from knowledge.replication.replica import Replica
 
 SHARE_OF_TIME = 0.5
 """Of a request's time, what finding knowledge may take: no knowledge rather than no answer."""

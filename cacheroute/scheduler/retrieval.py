@@ -13,9 +13,9 @@ from cacheroute.scheduler.body import ClientRequest
 from cacheroute.wire.decision import Considered
 from cacheroute.wire.serve import Knowledge
 from knowledge.document import Block
-from knowledge.match import Gate, Limits, Matches
-from knowledge.replica import Replica
-from knowledge.turn import search_turn, turn
+from knowledge.replication.replica import Replica
+from knowledge.retrieval.match import Gate, Limits, Matches
+from knowledge.retrieval.turn import search_turn, turn
 
 MAX_QUESTION_CHARS = 16_384
 """What is looked up of a question: more than an embedding model and the word search read of it anyway. A pasted

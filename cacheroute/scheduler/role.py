@@ -23,8 +23,8 @@ from cacheroute.scheduler.serve import Server
 from cacheroute.scheduler.sync import Follower
 from cacheroute.scheduler.traces import TraceRing
 from cacheroute.telemetry import Metrics
-from knowledge.match import Limits
-from knowledge.replica import Replica
+from knowledge.replication.replica import Replica
+from knowledge.retrieval.match import Limits
 
 EMBED_TIMEOUT_S = 5.0
 

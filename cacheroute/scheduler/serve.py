@@ -35,7 +35,7 @@ from cacheroute.wire.serve import (
     SERVE_PATH,
     ProxyRequest,
 )
-from knowledge.replica import Replica
+from knowledge.replication.replica import Replica
 
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
 SESSION_HEADER = "X-Session-ID"

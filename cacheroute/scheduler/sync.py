@@ -13,7 +13,7 @@ from cacheroute.changes_client import ChangesClient
 from cacheroute.errors import CacheRouteError, UpstreamFailed
 from cacheroute.wire.control import KdnRecord
 from knowledge.errors import KnowledgeError
-from knowledge.replica import Replica
+from knowledge.replication.replica import Replica
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The KDN's edge for knowledge: documents and blocks in and out, what changed, what other KDNs have.
 
-`GET /v1/changes?epoch=&since=&limit=` is one page of `knowledge.changes.Changes` in msgpack (its vectors are bytes),
-`POST /v1/search` is `knowledge.match.Matches`.
+`GET /v1/changes?epoch=&since=&limit=` is one page of `knowledge.catalogue.changes.Changes` in msgpack (its vectors are
+bytes), `POST /v1/search` is `knowledge.retrieval.match.Matches`.
 """
 
 from typing import Annotated, Literal

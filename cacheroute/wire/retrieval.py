@@ -1,6 +1,6 @@
 """The scheduler's edge for retrieval: search as it does, and its threshold fitted to labelled questions.
 
-`POST /v1/search` takes a SearchRequest and answers with `knowledge.match.Matches`.
+`POST /v1/search` takes a SearchRequest and answers with `knowledge.retrieval.match.Matches`.
 """
 
 from msgspec import Struct

@@ -22,8 +22,8 @@ from cacheroute.kdn.instances import InstanceClient
 from cacheroute.kdn.purge.journal import PurgeJournal
 from cacheroute.kdn.role import Kdn
 from cacheroute.kvstore.store import KvStore
-from knowledge.library import Library
-from knowledge.shelf import Shelf
+from knowledge.catalogue.library import Library
+from knowledge.catalogue.shelf import Shelf
 
 CLASSES = {each.__name__: each for each in (Artifacts, InstanceClient, Kdn, KvStore, Library, PurgeJournal, Shelf)}
 STEPS = (

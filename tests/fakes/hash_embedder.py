@@ -13,11 +13,11 @@ import numpy as np
 
 from cacheroute.embedder.config import EmbedderConfig
 from cacheroute.wire.embedding import Kind
+from knowledge.catalogue.library import Library
+from knowledge.catalogue.registration import Registration
 from knowledge.cut import draft
 from knowledge.embedding import DIMENSIONS, Vectors
-from knowledge.library import Library
 from knowledge.parse import compose
-from knowledge.registration import Registration
 
 
 class HashEmbedder:

@@ -14,8 +14,8 @@ from fakes.ports import free_port
 
 from cacheroute.service import Plane, serving
 from cacheroute.wire.control import KdnRecord
-from knowledge.changes import Changes, Cursor
-from knowledge.library import Library
+from knowledge.catalogue.changes import Changes, Cursor
+from knowledge.catalogue.library import Library
 
 PAGE = 3
 

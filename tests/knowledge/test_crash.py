@@ -12,17 +12,17 @@ import pytest
 from fakes.hash_embedder import register
 
 import knowledge
-from knowledge.archive import written
+from knowledge.archives.archive import written
+from knowledge.archives.snapshot import snapshot
+from knowledge.catalogue.library import Library
 from knowledge.document import document_id
-from knowledge.library import Library
-from knowledge.snapshot import snapshot
 from knowledge.text import kid_of
 
 WRITER = """
 import sys
 from pathlib import Path
 from fakes.hash_embedder import register
-from knowledge.library import Library
+from knowledge.catalogue.library import Library
 
 library = Library(Path(sys.argv[1]))
 number = int(sys.argv[2])
@@ -36,8 +36,8 @@ while True:
 IMPORTER = """
 import sys
 from pathlib import Path
-from knowledge.archive import Reader
-from knowledge.library import Library
+from knowledge.archives.archive import Reader
+from knowledge.catalogue.library import Library
 
 library = Library(Path(sys.argv[1]))
 reader = Reader(2**30)
@@ -53,8 +53,8 @@ TAKER = """
 import sys
 from pathlib import Path
 from fakes.hash_embedder import register
-from knowledge.library import Library
-from knowledge.versions import Assembly, Version
+from knowledge.catalogue.library import Library
+from knowledge.replication.versions import Assembly, Version
 
 theirs, mine = Library(Path(sys.argv[1] + ".theirs")), Library(Path(sys.argv[1]))
 number = int(sys.argv[2])

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from fakes.hash_embedder import register
 
-from knowledge.library import Library
-from knowledge.sources import kids_of
+from knowledge.catalogue.library import Library
+from knowledge.catalogue.sources import kids_of
 
 SAMPLES = Path(__file__).parents[2] / "knowledge" / "samples"
 DOCUMENTS = sorted(SAMPLES.glob("*.md"))

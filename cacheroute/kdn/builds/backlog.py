@@ -1,9 +1,11 @@
 """What is still to be built at one KDN: the queue, and the wishes that tell what to put into it."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from cacheroute.kdn.artifacts.artifacts import Artifacts
 from cacheroute.kdn.builds.advice import Known, advise
@@ -16,7 +18,12 @@ from cacheroute.kdn.worker import Worker
 from cacheroute.kvstore.store import KvStore
 from cacheroute.wire.artifacts import Advice
 from cacheroute.wire.control import InstanceRecord
-from knowledge.library import Library
+from knowledge.catalogue.library import Library
+from knowledge.database import set_aside
+from knowledge.errors import DamagedCatalogue
+
+log = logging.getLogger(__name__)
+Opened = TypeVar("Opened", BuildTable, Wishes)
 
 BATCH = 500
 
@@ -68,9 +75,9 @@ async def open_backlog(
     async with AsyncExitStack() as stack:
         worker = Worker("backlog")
         stack.callback(worker.close)
-        table = await worker.run(BuildTable, directory / "builds.sqlite")
+        table = await worker.run(_begun_anew, BuildTable, directory / "builds.sqlite", "the queue of builds is empty")
         stack.callback(table.close)
-        wishes = await worker.run(Wishes, directory / "wishes.sqlite")
+        wishes = await worker.run(_begun_anew, Wishes, directory / "wishes.sqlite", "wishes are counted anew")
         stack.callback(wishes.close)
         await stack.enter_async_context(wishes.kept(worker))
 
@@ -80,6 +87,16 @@ async def open_backlog(
         queue = BuildQueue(table, worker, builder, known, instances, stores, build_wait_s)
         await stack.enter_async_context(queue.running())
         yield Backlog(queue, wishes, artifacts, library, library_threads, instances, stores)
+
+
+def _begun_anew(open_file: Callable[[Path], Opened], path: Path, loss: str) -> Opened:
+    """Blocking. What the file at `path` has; where it is damaged it is set aside, since nobody is to go without
+    knowledge for what only saves time. Raises CatalogueError."""
+    try:
+        return open_file(path)
+    except DamagedCatalogue as error:
+        log.error("%s; it is now %s, and %s", error, set_aside(path), loss)
+        return open_file(path)
 
 
 def _estimates(library: Library, kids: Sequence[str]) -> dict[str, int]:

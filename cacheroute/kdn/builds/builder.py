@@ -22,8 +22,8 @@ from cacheroute.prompt import canonical_order
 from cacheroute.telemetry import Metrics, Stopwatch
 from cacheroute.wire.artifacts import Artifact, BuildRequest, BuildResult, Rendering
 from cacheroute.wire.control import InstanceRecord
+from knowledge.catalogue.library import Library
 from knowledge.errors import KnowledgeError
-from knowledge.library import Library
 
 log = logging.getLogger(__name__)
 

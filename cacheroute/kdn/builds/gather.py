@@ -6,7 +6,7 @@ from cacheroute.errors import UpstreamFailed
 from cacheroute.kdn.artifacts.artifacts import Artifacts
 from cacheroute.kvstore.link import Link
 from cacheroute.wire.artifacts import Artifact
-from knowledge.library import Library
+from knowledge.catalogue.library import Library
 
 ROUND_CHUNKS = 8
 """Chunks asked for at a time: the engine's own reads come between."""

@@ -22,10 +22,10 @@ from cacheroute.kdn.library.documents import Documents, Prepared
 from cacheroute.kdn.worker import Worker
 from cacheroute.wire.documents import AddDocument, AddedDocument, ImportReport
 from knowledge import errors
-from knowledge.archive import Flaw, Reader, written
-from knowledge.archive_line import Archived
-from knowledge.library import Library
-from knowledge.snapshot import snapshot
+from knowledge.archives.archive import Flaw, Reader, written
+from knowledge.archives.line import Archived
+from knowledge.archives.snapshot import snapshot
+from knowledge.catalogue.library import Library
 
 MAX_FAILURES = 100
 """That a report names; of more it gives the number."""

@@ -13,16 +13,16 @@ from cacheroute.kdn.worker import Worker
 from cacheroute.wire.control import InstanceRecord
 from cacheroute.wire.documents import AddDocument, AddedDocument, NearDuplicate, SearchBlocks
 from knowledge import errors
-from knowledge.changes import Changes, Cursor
+from knowledge.catalogue.changes import Changes, Cursor
+from knowledge.catalogue.library import Deletion, Library, Stats
+from knowledge.catalogue.records import BlockPlace, DocumentPlace, Record
+from knowledge.catalogue.registration import Registration, unchanged
 from knowledge.cut import Budget, draft
 from knowledge.document import Block, Draft, document_id
 from knowledge.embedding import Vectors
-from knowledge.library import Deletion, Library, Stats
-from knowledge.match import Gate, Limits, Matches
 from knowledge.parse import compose
-from knowledge.records import BlockPlace, DocumentPlace, Record
-from knowledge.registration import Registration, unchanged
-from knowledge.search import search
+from knowledge.retrieval.match import Gate, Limits, Matches
+from knowledge.retrieval.search import search
 
 MAX_NAMED = 20
 """Collections that a message lists."""

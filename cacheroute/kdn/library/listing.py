@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from cacheroute.wire.documents import BlockInfo, DocumentInfo
+from knowledge.catalogue.records import Record
 from knowledge.document import Block
-from knowledge.records import Record
 
 
 def document_info(record: Record, built_blocks: int) -> DocumentInfo:

@@ -20,11 +20,11 @@ from cacheroute.kdn.unbroken import Unbroken
 from cacheroute.kdn.worker import Worker
 from cacheroute.telemetry import Stopwatch
 from cacheroute.wire.documents import SyncReport
-from knowledge.changes import Changes, Cursor, sound
+from knowledge.catalogue.changes import Changes, Cursor, sound
+from knowledge.catalogue.history import FORGOTTEN_MS
+from knowledge.catalogue.library import Library
 from knowledge.errors import KnowledgeError
-from knowledge.history import FORGOTTEN_MS
-from knowledge.library import Library
-from knowledge.versions import Assembly, Deleted, Version
+from knowledge.replication.versions import Assembly, Deleted, Version
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from cacheroute.kdn.purge.journal import ENGINE, STORE
 from cacheroute.kdn.worker import Worker
 from cacheroute.kvstore.store import KvStore
 from cacheroute.wire.control import InstanceRecord
-from knowledge.library import Library
+from knowledge.catalogue.library import Library
 
 KEYS_AT_ONCE = 1000
 """Of one command to a kv store."""

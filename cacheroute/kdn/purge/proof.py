@@ -9,8 +9,8 @@ from cacheroute.kdn.purge.outcomes import Forgotten, Outcome, keys_of
 from cacheroute.kdn.purge.places import StorePlace
 from cacheroute.kdn.worker import Worker
 from cacheroute.wire.documents import Proof
-from knowledge.library import Library
-from knowledge.remains import remains
+from knowledge.catalogue.library import Library
+from knowledge.catalogue.remains import remains
 
 
 class Prover:

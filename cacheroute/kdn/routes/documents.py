@@ -11,8 +11,8 @@ from cacheroute.kdn.routes.paging import cut_page, page_after, page_limit
 from cacheroute.service import json_response
 from cacheroute.wire.documents import AddDocument, BlockInfo, DocumentInfo, SearchBlocks
 from cacheroute.wire.page import Page
-from knowledge.changes import Cursor
-from knowledge.records import BlockPlace, DocumentPlace
+from knowledge.catalogue.changes import Cursor
+from knowledge.catalogue.records import BlockPlace, DocumentPlace
 
 
 class DocumentRoutes:

@@ -7,8 +7,8 @@ from fakes.roles import until
 from cacheroute.errors import Conflict
 from cacheroute.kdn.app import planes
 from cacheroute.service import serving
-from knowledge.changes import Changes
-from knowledge.replica import Replica
+from knowledge.catalogue.changes import Changes
+from knowledge.replication.replica import Replica
 
 PLANE = "\n\n".join(f"Paragraph {n} is about planes and how they land in fog." for n in range(3))
 

@@ -14,11 +14,11 @@ from cacheroute.scheduler.calibration import MAX_QUESTIONS, Calibrator
 from cacheroute.scheduler.retrieval import Retriever
 from cacheroute.wire.embedding import Kind
 from cacheroute.wire.retrieval import Labelled
-from knowledge.confidence import THRESHOLD
+from knowledge.catalogue.library import Library
 from knowledge.document import DEFAULT_COLLECTION, document_id
-from knowledge.library import Library
-from knowledge.match import Gate, Limits
-from knowledge.replica import Replica
+from knowledge.replication.replica import Replica
+from knowledge.retrieval.confidence import THRESHOLD
+from knowledge.retrieval.match import Gate, Limits
 
 TOPICS = ("walnut", "copper", "barley", "granite", "saffron", "mercury", "bamboo", "amber")
 QUESTIONS = tuple(

@@ -20,8 +20,8 @@ from cacheroute.scheduler.placing import Placed, Placer
 from cacheroute.scheduler.retrieval import Retrieved, Retriever
 from cacheroute.wire.serve import Knowledge
 from knowledge.document import Block
-from knowledge.match import Limits
-from knowledge.replica import Replica
+from knowledge.replication.replica import Replica
+from knowledge.retrieval.match import Limits
 
 LETTERS = "abcde"
 EVERYTHING = Caller(name="ann", collections=None)

@@ -14,9 +14,9 @@ from fakes.telling_kdn import TellingKdn
 from cacheroute.changes_client import ChangesClient
 from cacheroute.scheduler import sync
 from cacheroute.scheduler.sync import Follower
+from knowledge.catalogue.library import Library
 from knowledge.document import document_id
-from knowledge.library import Library
-from knowledge.replica import Replica
+from knowledge.replication.replica import Replica
 
 DOCUMENTS = 8
 

@@ -9,8 +9,8 @@ from fakes.roles import until
 from fakes.telling_kdn import TellingKdn
 
 from cacheroute import changes_client
+from knowledge.catalogue.library import Library
 from knowledge.document import document_id
-from knowledge.library import Library
 
 LONG = "\n\n".join(f"part {number} " + "of a long text " * 120 for number in range(24))
 
