@@ -65,7 +65,8 @@ class Client:
 
     async def request(self, request_id: str) -> RequestTrace:
         """One request, as the scheduler remembers it. Raises NotFound."""
-        return await self.scheduler.get(f"/debug/requests/{quote(request_id, safe='')}", RequestTrace)
+        named = quote(request_id, safe="", errors="replace")
+        return await self.scheduler.get(f"/debug/requests/{named}", RequestTrace)
 
     async def search(self, query: str, k: int) -> Matches:
         """What the scheduler considers for a question, best first, and what it would use."""

@@ -13,6 +13,7 @@ from cacheroute.wire.artifacts import (
     Build,
     BuildRequest,
     BuildResult,
+    Cancelled,
     Pin,
     QueueBuilds,
     Queued,
@@ -33,7 +34,9 @@ from cacheroute.wire.page import Page
 REGISTER_TIMEOUT_S = 120.0
 """A document of a hundred pages is a minute's work for an embedder without a GPU."""
 PIECE_TIMEOUT_S = 120.0
-"""Of an export or import: for the next piece."""
+"""Of an export: for the next piece."""
+IMPORT_TIMEOUT_S = 1800.0
+"""For a piece to be taken: where a file's vectors are not of this stack's model, its texts are embedded anew."""
 SYNC_TIMEOUT_S = 600.0
 DELETE_TIMEOUT_S = 60.0
 
@@ -71,7 +74,7 @@ class Kdn(Role):
 
     async def take_in(self, pieces: AsyncIterable[bytes]) -> ImportReport:
         """Registers what an export holds."""
-        return await self.upload("/v1/import", pieces, ImportReport, PIECE_TIMEOUT_S)
+        return await self.upload("/v1/import", pieces, ImportReport, IMPORT_TIMEOUT_S)
 
     async def sync(self, origin: str) -> SyncReport:
         """Takes over what the KDN `origin` has newer."""
@@ -96,9 +99,9 @@ class Kdn(Role):
         """The queue, or what is in one `state` of it."""
         return await self.pages("/v1/builds", Page[Build], which)
 
-    async def cancel_builds(self) -> None:
+    async def cancel_builds(self) -> Cancelled:
         """Takes everything out of the queue that has not begun."""
-        await self.delete("/v1/builds", dict[str, Any])
+        return await self.delete("/v1/builds", Cancelled)
 
     async def advice(self, limit: int) -> tuple[Advice, ...]:
         """What to build next, best first."""

@@ -103,8 +103,8 @@ class Role:
         self, method: str, path: str, body: Any, params: Mapping[str, str | int], timeout_s: float
     ) -> AsyncGenerator[httpx.Response]:
         """`body`: a value to send as JSON, or an async iterable of bytes to send as they are."""
-        content = body if body is None or isinstance(body, AsyncIterable) else msgspec.json.encode(body)
         try:
+            content = body if body is None or isinstance(body, AsyncIterable) else msgspec.json.encode(body)
             async with self._http.stream(
                 method,
                 self.url + path,
@@ -116,6 +116,8 @@ class Role:
                 if response.status_code >= 400:
                     raise _error(self.name, response.status_code, await response.aread())
                 yield response
+        except UnicodeEncodeError as error:
+            raise errors.BadRequest("what was given is not UTF-8") from error
         except httpx.ConnectError as error:
             raise errors.Unavailable(
                 f"{self.name} does not answer at {self.url}; is the stack up? (cacheroute up)"

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.selection import chosen_kdn
+from cacheroute.cli.words import counted
 from cacheroute.errors import Conflict, NotFound
 from cacheroute.wire.documents import ImportReport
 
@@ -15,10 +16,12 @@ PIECE_BYTES = 2**20
 
 
 def export(invocation: Invocation, file: str, collection: str | None, force: bool, kdn: str | None) -> None:
-    """The file is there whole or not at all. Raises Conflict where there is one already."""
+    """The file is there whole or not at all. Raises Conflict where there is one already, NotFound."""
     path = Path(file)
     if path.exists() and not force:
         raise Conflict(f"{path} is there already: name another file, or say --force")
+    if not path.parent.is_dir():
+        raise NotFound(f"{path.parent}: no such folder to write to")
     draft = path.with_name(f".{path.name}.{os.getpid()}")
 
     async def written() -> int:
@@ -31,14 +34,16 @@ def export(invocation: Invocation, file: str, collection: str | None, force: boo
     finally:
         draft.unlink(missing_ok=True)
     invocation.out.result({"file": str(path), "nbytes": nbytes})
-    invocation.out.say(f"{path}: {nbytes / 2**20:.1f} MB. Texts, vectors and facts; KV is built anew where it is read.")
+    invocation.out.say(
+        f"{path}: {nbytes / 2**20:.1f} MB of documents and vectors. KV is not in it: build it where this is imported."
+    )
 
 
 def take_in(invocation: Invocation, file: str, kdn: str | None) -> int | None:
     """Returns 1 if a part of it could not be used. Raises NotFound, and what the KDN says."""
     path = Path(file)
     if not path.is_file():
-        raise NotFound(f"{path}: no such file")
+        raise NotFound(f"{path}: {'is no file' if path.exists() else 'no such file'}; an export is one file")
 
     async def imported() -> ImportReport:
         async with invocation.client() as client:
@@ -48,7 +53,7 @@ def take_in(invocation: Invocation, file: str, kdn: str | None) -> int | None:
         done = asyncio.run(imported())
     out = invocation.out
     out.result(done)
-    out.say(f"{done.added} documents added, {done.replaced} replaced, {done.unchanged} were there already.")
+    out.say(f"{counted(done.added, 'document')} added, {done.replaced} replaced, {done.unchanged} were there already.")
     for failure in done.failures:
         out.note(failure)
     return 1 if done.failures else None

@@ -1,13 +1,13 @@
 """`cacheroute ask`: one question through the OpenAI endpoint; then what was used, where it went, and why."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 
 from cacheroute.answer import Answer, Question
 from cacheroute.answer import ask as send
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.output import Output
+from cacheroute.cli.reading import read_text
 from cacheroute.cli.selection import KID_DIGITS, find_blocks
 from cacheroute.client import Client
 from cacheroute.errors import BadRequest, CacheRouteError, Unavailable
@@ -26,9 +26,9 @@ def ask(
     model: str | None,
 ) -> None:
     """Raises CacheRouteError as the endpoint answers it."""
-    text = sys.stdin.read() if question == "-" else question
+    text = read_text("-") if question == "-" else question
     if not text.strip():
-        raise BadRequest("the question is empty")
+        raise BadRequest("the question is empty: say what to ask")
 
     async def answered() -> tuple[Answer, dict[str, str]]:
         async with invocation.client() as client:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from cacheroute.cli.invocation import Invocation
+from cacheroute.cli.words import counted
 from cacheroute.errors import BadRequest
 from cacheroute.wire.retrieval import Calibration, Labelled
 
@@ -22,7 +23,7 @@ def calibrate(invocation: Invocation, file: str) -> None:
 
     done, out = asyncio.run(fitted()), invocation.out
     out.result(done)
-    out.say(f"Threshold {done.before:.3f} -> {done.threshold:.3f}, from {done.questions} questions "
+    out.say(f"Threshold {done.before:.3f} -> {done.threshold:.3f}, from {counted(done.questions, 'question')} "
             f"({done.answerable} answerable) over {done.blocks} blocks.")  # fmt: skip
     out.say(f"Cross-validated: {done.precision:.2f} of what is injected is right, {done.recall:.2f} of the answerable "
             f"get it, AUROC {done.auroc:.3f}.")  # fmt: skip

@@ -9,7 +9,9 @@ import tempfile
 from pathlib import Path
 
 from cacheroute.cli.invocation import Invocation
+from cacheroute.cli.reading import read_text
 from cacheroute.cli.selection import chosen_kdn, find_document
+from cacheroute.cli.words import counted
 from cacheroute.errors import BadRequest
 from cacheroute.wire.documents import AddDocument, AddedDocument, DocumentInfo
 
@@ -20,6 +22,7 @@ def edit(invocation: Invocation, what: str, file: str | None, kdn: str | None) -
     """Without an editor's window, `file` (or - for standard input) has the new text. Raises BadRequest, NotFound."""
     if file is None and (invocation.out.as_json or not (sys.stdin.isatty() and sys.stdout.isatty())):
         raise BadRequest("there is no terminal for an editor: give the new text with --file (- for standard input)")
+    given = None if file is None else read_text(file)  # what is wrong with it is said before anything is asked
 
     async def present() -> tuple[DocumentInfo, str]:
         async with invocation.client() as client:
@@ -30,7 +33,7 @@ def edit(invocation: Invocation, what: str, file: str | None, kdn: str | None) -
             return document, "\n\n".join(texts)
 
     document, text = asyncio.run(present())
-    edited = _edited(text) if file is None else _read(file)
+    edited = _edited(text) if given is None else given
     if edited.strip() == text.strip():
         invocation.out.say(f"{document.source} is as it was.")
         invocation.out.result({"status": "unchanged", "source": document.source})
@@ -51,16 +54,13 @@ def edit(invocation: Invocation, what: str, file: str | None, kdn: str | None) -
 
     done = asyncio.run(registered())
     invocation.out.result(done)
-    invocation.out.say(f"{done.status} {done.title}: {len(done.added)} blocks new, {len(done.removed)} gone")
+    invocation.out.say(
+        f"{done.status} {done.title}: {counted(len(done.added), 'block')} new, {len(done.removed)} gone."
+    )
+    if done.added:
+        invocation.out.say(f"The KV of what changed went with it: `cacheroute knowledge build {what}` makes it anew.")
     for note in done.notes:
         invocation.out.note(note)
-
-
-def _read(file: str) -> str:
-    try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"{file}: not UTF-8: {error}") from error
 
 
 def _edited(text: str) -> str:
@@ -72,7 +72,9 @@ def _edited(text: str) -> str:
         try:
             code = subprocess.run([*editor, str(path)], check=False).returncode
         except OSError as error:
-            raise BadRequest(f"the editor {editor[0]!r} cannot be run: {error}; set EDITOR") from error
+            raise BadRequest(
+                f"the editor {editor[0]!r} cannot be run ({(error.strerror or str(error)).lower()}): set EDITOR"
+            ) from error
         if code:
             raise BadRequest(f"the editor {editor[0]!r} ended with {code}: nothing was changed")
-        return path.read_text(encoding="utf-8")
+        return read_text(str(path))

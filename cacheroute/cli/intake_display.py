@@ -18,6 +18,7 @@ from cacheroute import sanitise
 from cacheroute.cli.output import Output
 from cacheroute.cli.tally import Tally
 from cacheroute.cli.terminal import console
+from cacheroute.cli.words import counted
 from cacheroute.wire.documents import AddedDocument
 
 LINE_EVERY_S = 3.0
@@ -113,10 +114,6 @@ def summary(tally: Tally) -> list[str]:
         parts = ", ".join(f"{part} {ms / 1000:.1f} s" for part, ms in tally.parts_ms.items())
         lines.append(f"Time by stage, summed over documents: {parts}.")
     return lines
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _bar(done: int, total: int) -> ProgressBar:

@@ -33,7 +33,7 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
         "knowledge search": "cacheroute.cli.catalogue:search",
         "knowledge why": "cacheroute.cli.why:why",
         "knowledge edit": "cacheroute.cli.edit:edit",
-        "knowledge build": "cacheroute.cli.artifacts:build",
+        "knowledge build": "cacheroute.cli.builds:build",
         "knowledge verify": "cacheroute.cli.artifacts:verify",
         "knowledge pin": "cacheroute.cli.artifacts:pin",
         "knowledge evict": "cacheroute.cli.removal:evict",
@@ -43,7 +43,7 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
         "knowledge import": "cacheroute.cli.archive:take_in",
         "kdn status": "cacheroute.cli.kdns:status",
         "kdn sync": "cacheroute.cli.kdns:sync",
-        "kdn advise": "cacheroute.cli.kdns:advise",
+        "kdn advise": "cacheroute.cli.advice:advise",
         **{f"serve {role}": "cacheroute.cli.roles:serve" for role in ROLES},
     }
 )

@@ -36,14 +36,23 @@ class Output:
             sys.stderr.write(sanitise.for_terminal(text) + "\n")
             sys.stderr.flush()
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
-        """A plain table, as wide as the terminal at most; the columns named in `right` are aligned to the right."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        *,
+        right: Iterable[str] = (),
+        whole: Iterable[str] = (),
+        ends: Iterable[str] = (),
+    ) -> None:
+        """A plain table, as wide as the terminal at most; the columns named in `right` are aligned to the right, those
+        in `whole` are never cut, and of those in `ends` the end is what stays."""
         if self.as_json:
             return
         from cacheroute.cli.terminal import console, table
 
         screen = console()
-        for line in table(columns, rows, screen.width, right):
+        for line in table(columns, rows, screen.width, right, whole, ends):
             screen.print(line)
 
     def error(self, lines: Sequence[str], *, kind: str, code: str) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 from cacheroute.cli.documents import Listing, find
 from cacheroute.cli.intake import Intake, add_document
-from cacheroute.cli.intake_display import Display, counted, summary
+from cacheroute.cli.intake_display import Display, summary
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.selection import chosen_kdn
 from cacheroute.cli.tally import Tally
+from cacheroute.cli.words import counted
 from cacheroute.errors import BadRequest, CacheRouteError
 from cacheroute.kdn_client import Kdn
 from cacheroute.wire.documents import AddedDocument

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from cacheroute.answer import Answer, Question, ask
-from cacheroute.cli.artifacts import Built, build_sets
 from cacheroute.cli.ask import say_decision, served_model, titles
 from cacheroute.cli.bench import show_demo
+from cacheroute.cli.builds import Built, build_sets
 from cacheroute.cli.documents import samples
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.registration import register

@@ -1,6 +1,8 @@
 """What an operator means by a name: which KDN, which documents, blocks and artifacts."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from cacheroute.client import Client
 from cacheroute.errors import BadRequest, CacheRouteError, NotFound
@@ -8,9 +10,14 @@ from cacheroute.kdn_client import Kdn
 from cacheroute.wire.artifacts import ArtifactInfo
 from cacheroute.wire.documents import BlockInfo, DocumentInfo
 
+T = TypeVar("T")
+
 KID_DIGITS = 64
 SHORTEST_KID = 6
 """Fewer hex digits than that are more likely a source's name."""
+KID_SHOWN = 12
+"""Digits of a kid, where it is shown."""
+MOST_NAMED = 20
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -28,6 +35,26 @@ def chosen_kdns(client: Client, name: str | None) -> list[Kdn]:
     return list(client.kdns.values()) if name is None else [chosen_kdn(client, name)]
 
 
+async def of_each(
+    kdns: Sequence[Kdn], ask: Callable[[Kdn], Awaitable[T]]
+) -> tuple[dict[str, T], list[CacheRouteError]]:
+    """What each KDN answers, asked all at once, and what each says that cannot. Raises what the first says where none
+    answers."""
+    answers = await asyncio.gather(*(_answer(kdn, ask) for kdn in kdns))
+    told = {kdn.name: each for kdn, each in zip(kdns, answers, strict=True) if not isinstance(each, CacheRouteError)}
+    errors = [each for each in answers if isinstance(each, CacheRouteError)]
+    if errors and not told:
+        raise errors[0]
+    return told, errors
+
+
+async def _answer(kdn: Kdn, ask: Callable[[Kdn], Awaitable[T]]) -> T | CacheRouteError:
+    try:
+        return await ask(kdn)
+    except CacheRouteError as error:
+        return error
+
+
 async def find_blocks(kdn: Kdn, what: str) -> tuple[BlockInfo, ...]:
     """The blocks that `what` names at a KDN: one by the beginning of its kid, or all of one document, by its source.
 
@@ -35,8 +62,8 @@ async def find_blocks(kdn: Kdn, what: str) -> tuple[BlockInfo, ...]:
     """
     if SHORTEST_KID <= len(what) <= KID_DIGITS and _HEX.issuperset(what):
         by_kid = await kdn.blocks(kid=what)
-        if len({block.kid for block in by_kid}) > 1:
-            raise BadRequest(f"{what!r} begins several kids: " + ", ".join(block.kid[:16] for block in by_kid[:20]))
+        if len(kids := sorted({block.kid for block in by_kid})) > 1:
+            raise BadRequest(f"{what!r} begins several kids, give more digits: {_several([kid[:16] for kid in kids])}")
         if by_kid:
             return by_kid[:1]
     document = the_document(await kdn.documents(), what)
@@ -51,9 +78,10 @@ async def find_document(kdn: Kdn, what: str) -> DocumentInfo:
 
 
 async def find_artifacts(kdn: Kdn, what: str) -> tuple[ArtifactInfo, ...]:
-    """The artifacts that `what` names: one by the beginning of its id, or all that hold a block it names.
+    """The artifacts that `what` names: one by the beginning of its id, or all that hold a block it names; none where
+    what it names has no KV.
 
-    Raises NotFound if there are none.
+    Raises NotFound if it names nothing.
     """
     if len(what) >= SHORTEST_KID and _HEX.issuperset(what):
         by_id = [artifact for artifact in await kdn.artifacts() if artifact.id.startswith(what)]
@@ -62,23 +90,7 @@ async def find_artifacts(kdn: Kdn, what: str) -> tuple[ArtifactInfo, ...]:
     found: dict[str, ArtifactInfo] = {}
     for block in await find_blocks(kdn, what):
         found |= {artifact.id: artifact for artifact in await kdn.artifacts(kid=block.kid)}
-    if not found:
-        raise NotFound(f"{what!r} has no KV at {kdn.name}; `cacheroute knowledge build {what}` makes it")
     return tuple(found.values())
-
-
-async def where_it_is(kdns: Sequence[Kdn], what: str) -> list[tuple[Kdn, DocumentInfo]]:
-    """The document that `what` names, at each KDN that has it. Raises what the last of them said if none has."""
-    found: list[tuple[Kdn, DocumentInfo]] = []
-    failure: CacheRouteError | None = None
-    for kdn in kdns:
-        try:
-            found.append((kdn, await find_document(kdn, what)))
-        except CacheRouteError as error:
-            failure = error
-    if not found and failure is not None:
-        raise failure
-    return found
 
 
 def the_document(documents: Sequence[DocumentInfo], what: str) -> DocumentInfo:
@@ -87,10 +99,22 @@ def the_document(documents: Sequence[DocumentInfo], what: str) -> DocumentInfo:
     named = [document for document in documents if document.source == what]
     named = named or [document for document in documents if document.source.endswith(ending)]
     if not named:
-        hint = f" (of a kid, give {SHORTEST_KID} digits or more)" if 0 < len(what) < SHORTEST_KID else ""
-        raise NotFound(f"nothing registered is called {what!r}{hint}; `cacheroute knowledge list` shows what is")
+        raise NotFound(f"{_unknown(what)}; `cacheroute knowledge list` shows what is registered")
     if len(sources := sorted({document.source for document in named})) > 1:
-        raise BadRequest(f"{what!r} could be several sources: {', '.join(sources)}")
+        raise BadRequest(f"{what!r} could be several sources, name one: {_several(sources)}")
     if len(collections := sorted(document.collection for document in named)) > 1:
-        raise BadRequest(f"{what!r} is in several collections ({', '.join(collections)}): name a kid")
+        raise BadRequest(f"{what!r} is in several collections ({_several(collections)}): name a kid")
     return named[0]
+
+
+def _unknown(what: str) -> str:
+    if what and _HEX.issuperset(what):
+        if len(what) < SHORTEST_KID:
+            return f"nothing registered is called {what!r} (of a kid, give {SHORTEST_KID} digits or more)"
+        return f"no kid begins with {what!r}, and nothing registered is called so"
+    return f"nothing registered is called {what!r}"
+
+
+def _several(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

@@ -1,4 +1,4 @@
-"""Errors in words: one line for each thing that an operator should know."""
+"""Errors in words, one line for each thing that an operator should know; and numbers of things."""
 
 
 def problems_of(error: Exception) -> list[str]:
@@ -8,3 +8,8 @@ def problems_of(error: Exception) -> list[str]:
     if isinstance(error, OSError) and error.filename is not None:
         return [f"{error.filename}: {(error.strerror or str(error)).lower()}"]
     return list(getattr(error, "problems", ())) or [str(error) or type(error).__name__]
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 block`, `2 blocks`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

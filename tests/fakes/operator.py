@@ -41,7 +41,7 @@ class Operator:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CACHEROUTE_")}
         return {**kept, "CACHEROUTE_CONFIG": str(self.config), "PATH": f"{BIN}:{kept['PATH']}"}
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str | bytes) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             ["cacheroute", *words],
             cwd=self.home,
@@ -52,7 +52,7 @@ class Operator:
             stderr=subprocess.PIPE,
         )
 
-    def cacheroute(self, *words: str, stdin: str = "") -> Done:
+    def cacheroute(self, *words: str | bytes, stdin: str = "") -> Done:
         process = self.start(*words)
         out, err = process.communicate(stdin, timeout=240)
         return Done(process.returncode, out, err)

@@ -100,6 +100,66 @@ def test_search_shows_scores_the_threshold_and_the_reason(person: Operator, hero
     assert found["accepted"][0]["confidence"] >= found["threshold"]
     nothing = person.cacheroute("knowledge", "search", "How do I cancel my newspaper subscription?")
     assert "below-gate" in nothing.out
+    assert "threshold in force" in nothing.out
+
+
+def test_why_tells_of_the_last_request_of_one_by_its_id_and_of_a_question(person: Operator, herons: Path) -> None:
+    asked = person.cacheroute("ask", "When do the grey herons catch pike?", "--json").json["answer"]
+    last = person.cacheroute("knowledge", "why", "last", "--json").json
+    assert last["request_id"] == asked["way"]["request_id"]
+    assert last["considered"][0]["title"] == "Grey herons"
+    by_id = person.cacheroute("knowledge", "why", last["request_id"])
+    assert "Grey herons" in by_id.out
+    assert "pool-1 -> instance-1" in by_id.out
+    assert "Grey herons" in person.cacheroute("knowledge", "why", "When do grey herons catch pike?").out
+
+
+def test_an_edit_makes_a_new_version_and_no_edit_makes_none(person: Operator, herons: Path) -> None:
+    edited = person.cacheroute("knowledge", "edit", "herons.md", "--file", "-", "--json", stdin=HERONS + "\nOld.\n")
+    assert edited.json["status"] == "replaced"
+    again = person.cacheroute("knowledge", "edit", "herons.md", "--file", "-", "--json", stdin=HERONS + "\nOld.\n")
+    assert again.json["status"] == "unchanged"
+    assert "Old." in person.cacheroute("knowledge", "show", "herons.md").out
+    refused = person.cacheroute("knowledge", "edit", "herons.md")
+    assert (refused.code, "--file" in refused.err) == (1, True)
+
+
+def test_what_is_exported_comes_back_and_a_file_cut_off_says_how_far_it_went(person: Operator, herons: Path) -> None:
+    file = person.home / "library.gz"
+    assert person.cacheroute("knowledge", "export", str(file)).code == 0
+    kept = file.read_bytes()
+    refused = person.cacheroute("knowledge", "export", str(file))
+    assert (refused.code, "--force" in refused.err) == (1, True)
+    assert file.read_bytes() == kept
+    person.cacheroute("knowledge", "delete", "herons.md", "--yes")
+    cut = person.home / "cut.gz"
+    cut.write_bytes(kept[:-200])
+    broken = person.cacheroute("knowledge", "import", str(cut))
+    assert (broken.code, "cut off" in broken.err) == (1, True)
+    assert person.cacheroute("knowledge", "import", str(file), "--json").json["failures"] == []
+    assert "lake Ossiach" in person.cacheroute("knowledge", "show", "herons.md").out
+
+
+def test_a_deletion_says_where_was_looked_and_that_nothing_is_left(person: Operator, herons: Path) -> None:
+    gone = person.cacheroute("knowledge", "delete", "herons.md", "--yes", "--json").json["kdns"]["kdn-1"]
+    assert {proof["place"] for proof in gone["proof"]} >= {"text", "vectors", "search index", "blobs"}
+    assert {proof["left"] for proof in gone["proof"]} == {0}
+
+
+def test_the_kdns_say_what_they_hold_and_what_they_cannot(person: Operator, herons: Path) -> None:
+    told = person.cacheroute("kdn", "status", "--json").json["kdns"]["kdn-1"]
+    assert (told["registered"], told["builds"]) == (True, [])
+    shown = person.cacheroute("kdn", "status")
+    assert "no KV for instance-1: " in shown.out
+    assert "only one KDN" in person.cacheroute("kdn", "sync").err
+
+
+def test_builds_may_be_queued_for_an_engine_to_come_and_cancelled(person: Operator, herons: Path) -> None:
+    queued = person.cacheroute("knowledge", "build", "herons.md", "--no-wait", "--json").json
+    assert [build["state"] for build in queued["builds"]] == ["queued"]
+    assert "1 build queued" in person.cacheroute("kdn", "status").out
+    cancelled = person.cacheroute("knowledge", "build", "--cancel", "--json").json["cancelled"]
+    assert cancelled == [build["id"] for build in queued["builds"]]
 
 
 def test_a_question_is_answered_with_what_was_used_and_why(person: Operator, herons: Path) -> None:
@@ -134,6 +194,19 @@ def test_explicit_knowledge_is_used_whatever_retrieval_says(person: Operator, he
         (["ask", "what?", "--knowledge", "deadbeef"], "deadbeef"),
         (["ask", "what?", "--knowledge", 16 * "dead"], "deaddead"),
         (["ask", "  "], "empty"),
+        (["ask", b"caf\xe9"], "not UTF-8"),
+        (["knowledge", "search", " "], "empty"),
+        (["knowledge", "show", "deadbeef"], "no kid begins with"),
+        (["knowledge", "why", "no-such-request"], "knowledge search"),
+        (["knowledge", "verify"], "--all"),
+        (["knowledge", "pin", "nothing-like-it"], "knowledge list"),
+        (["knowledge", "evict", "nothing-like-it", "--yes"], "knowledge list"),
+        (["knowledge", "delete", "nothing-like-it", "--yes"], "knowledge list"),
+        (["knowledge", "calibrate", "/no/such/file"], "/no/such/file: no such file"),
+        (["knowledge", "calibrate", "/dev/null"], "no questions"),
+        (["knowledge", "import", "/no/such/file"], "no such file"),
+        (["knowledge", "import", "/dev"], "is no file"),
+        (["knowledge", "export", "/no/such/folder/file"], "no such folder"),
         (["knowledge", "show", "nothing-like-it"], "knowledge list"),
         (["knowledge", "build"], "--all"),
         (["knowledge", "list", "--kdn", "kdn-9"], "configured: kdn-1"),
@@ -141,7 +214,9 @@ def test_explicit_knowledge_is_used_whatever_retrieval_says(person: Operator, he
         (["bench", "nope"], "there are all, demo"),
     ],
 )
-def test_a_mistake_is_one_line_that_says_what_is_possible(person: Operator, words: list[str], says: str) -> None:
+def test_a_mistake_is_one_line_that_says_what_is_possible(
+    person: Operator, words: list[str | bytes], says: str
+) -> None:
     done = person.cacheroute(*words)
     assert done.code == 1
     (line,) = done.err.splitlines()
@@ -151,7 +226,7 @@ def test_a_mistake_is_one_line_that_says_what_is_possible(person: Operator, word
 def test_an_engine_that_takes_no_kv_is_said_when_kv_is_asked_for(person: Operator, herons: Path) -> None:
     done = person.cacheroute("knowledge", "build", "herons.md")
     assert done.code == 1
-    assert "openai takes no KV" in done.err
+    assert "no live instance can build KV (instance-1: " in done.err
 
 
 def test_a_folder_is_added_but_for_what_cannot_be_read_which_is_named(person: Operator) -> None:

@@ -51,7 +51,8 @@ def test_run_fills_a_new_stack_asks_opens_the_console_and_leaves_all_of_it_up(
     answered = person.cacheroute("ask", "What does KDN stand for?", "--json").json["answer"]
     assert "knowledge delivery network" in answered["text"].lower()
     assert answered["way"]["injection"] == "kv"
-    again = person.cacheroute("knowledge", "build", "--all", "--json").json["results"]
-    assert {result["reason"] for result in again} == {"present"}
+    again = person.cacheroute("knowledge", "build", "--all", "--json").json["builds"]
+    assert {build["state"] for build in again} == {"present"}
     forgotten = person.cacheroute("knowledge", "delete", "kdn-artifacts.md", "--yes", "--json").json
-    assert len(forgotten["artifacts"]) == len(forgotten["kids"]) > 0
+    (gone,) = forgotten["kdns"].values()
+    assert len(gone["artifacts"]) == len(gone["kids"]) > 0

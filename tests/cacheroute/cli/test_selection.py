@@ -40,7 +40,7 @@ def test_what_could_be_several_is_refused_with_all_of_them() -> None:
         the_document(DOCUMENTS, "guide.md")
 
 
-@pytest.mark.parametrize("what", ["nothing.md", "abc", "uide.md", ""])
+@pytest.mark.parametrize("what", ["nothing.md", "abc", "uide.md", "", "abcdef0"])
 def test_what_is_not_there_is_said(what: str) -> None:
     with pytest.raises(NotFound, match="knowledge list"):
         the_document(DOCUMENTS, what)

@@ -23,6 +23,12 @@ def test_what_is_cut_says_so_and_the_widest_is_cut_first() -> None:
     assert first.startswith("kv-1 ")
 
 
+def test_of_a_path_the_end_stays_and_what_is_copied_stays_whole() -> None:
+    rows = [("5bb3223049b7", "/home/somebody/documents/guides/herons.md")]
+    _, line = (line.plain for line in table(("KID", "SOURCE"), rows, 30, whole=["KID"], ends=["SOURCE"]))
+    assert line == "5bb3223049b7  …uides/herons.md"
+
+
 def test_where_there_is_room_nothing_is_cut_and_no_line_ends_in_blanks() -> None:
     lines = [line.plain for line in table(("NAME", "MB", "WHY"), ROWS, 200, ["MB"])]
     assert ROWS[0][2] in lines[1]

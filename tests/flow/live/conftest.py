@@ -14,5 +14,5 @@ SAMPLES = Path(knowledge.__file__).parent / "samples"
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     with live_stack(tmp_path_factory.mktemp("live")) as stack:
-        stack.cacheroute("knowledge", "add", str(SAMPLES))
+        stack.cacheroute("knowledge", "add", *map(str, sorted(SAMPLES.glob("*.md"))))
         yield stack

@@ -47,7 +47,7 @@ def kid(live: LiveStack, ask: Asker) -> str:
     found = headers["X-CacheRoute-Knowledge"].split(",")[0]
     assert found, headers["X-CacheRoute-Retrieval"]
     built = live.cacheroute("knowledge", "build", found)
-    assert all(result["artifact"] for result in built["results"]), built
+    assert built["artifacts"], built
     return found
 
 
