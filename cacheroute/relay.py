@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from cacheroute.errors import DeadlineExceeded, Unavailable, UpstreamFailed
+from cacheroute.service import REQUEST_ID_HEADER
 
 PASSED_HEADERS = ("Content-Type", "Retry-After", "Cache-Control")
 """Of an upstream's headers, those that are the answer's own; the rest describe a connection that ends here."""
@@ -27,18 +28,23 @@ async def upstream(
     session: aiohttp.ClientSession,
     url: str,
     body: bytes,
-    headers: Mapping[str, str],
     *,
+    token: str,
+    request_id: str,
     deadline_ms: float,
     name: str,
     others: bool = False,
 ) -> AsyncGenerator[aiohttp.ClientResponse]:
-    """The next hop's answer to a POST of `body`, as soon as its headers are there.
+    """The next hop's answer to a POST of `body`, JSON, as soon as its headers are there.
 
+    `token`: what the next hop wants to see, never a client's; empty where it wants none.
     Raises Unavailable if it cannot be reached, UpstreamFailed if it breaks off, DeadlineExceeded after
     `deadline_ms` in all; where there are `others` to ask, Refused for a 429 or 503.
     Leaving (also by cancellation) closes the connection, which cancels the work below.
     """
+    headers = {"Content-Type": "application/json", REQUEST_ID_HEADER: request_id}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     timeout = aiohttp.ClientTimeout(total=max(deadline_ms, 1) / 1000, sock_connect=5)
     try:
         async with session.post(url, data=body, headers=headers, timeout=timeout) as response:

@@ -46,9 +46,10 @@ class EngineLink:
         self.ready = False
         self.why = "the engine has not answered yet"
         self.described = asyncio.Event()
+        self.credential = credential
         self._describes_itself = describes_itself
         self._session = session
-        self.headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+        self._headers = {"Authorization": f"Bearer {credential}"} if credential else {}
 
     async def watch(self) -> None:
         """Keeps `ready`, `why` and `info` true, for ever."""
@@ -78,7 +79,7 @@ class EngineLink:
             async with self._session.post(
                 self.url + path,
                 data=msgspec.json.encode({"model": self.info.model, **body}),
-                headers={**self.headers, "Content-Type": "application/json"},
+                headers={**self._headers, "Content-Type": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
                 answer = await response.read()
@@ -104,7 +105,7 @@ class EngineLink:
 
     async def _get(self, path: str) -> bytes:
         timeout = aiohttp.ClientTimeout(total=5)
-        async with self._session.get(self.url + path, headers=self.headers, timeout=timeout) as response:
+        async with self._session.get(self.url + path, headers=self._headers, timeout=timeout) as response:
             body = await response.read()
         if response.status != 200:
             raise UpstreamFailed(f"HTTP {response.status} {body[:200].decode(errors='replace')}")

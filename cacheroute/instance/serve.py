@@ -9,7 +9,6 @@ from cacheroute.instance.config import InstanceConfig
 from cacheroute.instance.engine_link import EngineLink
 from cacheroute.instance.kv import KvGate
 from cacheroute.relay import relay, upstream
-from cacheroute.service import REQUEST_ID_HEADER
 from cacheroute.telemetry import Metrics, Stopwatch
 from cacheroute.wire.control import InstanceLoad
 from cacheroute.wire.decision import HopReport, InjectReceipt
@@ -58,17 +57,13 @@ class Server:
     async def _forward(self, request: web.Request, asked: InstanceRequest) -> web.StreamResponse:
         watch = Stopwatch()
         receipt = await self._injected(asked, watch)
-        headers = {
-            **self._engine.headers,
-            "Content-Type": "application/json",
-            REQUEST_ID_HEADER: asked.request_id,
-        }
         sent_ms = watch.elapsed_ms
         async with upstream(
             self._session,
             self._engine.url + ENGINE_PATH[asked.endpoint],
             bytes(asked.body),
-            headers,
+            token=self._engine.credential,
+            request_id=asked.request_id,
             deadline_ms=asked.deadline_ms - sent_ms,
             name=self._settings.engine,
         ) as answer:

@@ -11,7 +11,7 @@ from cacheroute.errors import BadRequest
 from cacheroute.wire.serve import Endpoint, Knowledge, ProxyRequest, TurnKnowledge
 
 
-class Placed(Struct, frozen=True, kw_only=True):
+class PromptKnowledge(Struct, frozen=True, kw_only=True):
     """The knowledge of one prompt by place, and what had to go because the prompt was too long."""
 
     head: tuple[Knowledge, ...]
@@ -20,7 +20,7 @@ class Placed(Struct, frozen=True, kw_only=True):
     left_out: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, asked: ProxyRequest) -> "Placed":
+    def of(cls, asked: ProxyRequest) -> "PromptKnowledge":
         return cls(head=asked.knowledge, turns=asked.turns)
 
     def __bool__(self) -> bool:
@@ -31,7 +31,7 @@ class Placed(Struct, frozen=True, kw_only=True):
         """In the order of the prompt, the head's by relevance."""
         return _kids((*self.head, *(item for turn in self.turns for item in turn.knowledge)))
 
-    def shorter(self) -> "Placed":
+    def shorter(self) -> "PromptKnowledge":
         """Without the oldest later turn's knowledge; where there is none, without the head's least relevant block."""
         if self.turns:
             gone, turns, head = self.turns[0].knowledge, self.turns[1:], self.head

@@ -1,7 +1,11 @@
 """Text or KV for one request: the decision, as a value with its reason. Pure."""
 
+from msgspec.structs import replace
+
+from cacheroute import sanitise
+from cacheroute.proxy.compose import PromptKnowledge
 from cacheroute.wire.artifacts import FoundArtifact
-from cacheroute.wire.decision import InjectionDecision
+from cacheroute.wire.decision import HopReport, InjectionDecision
 from cacheroute.wire.serve import InjectionType
 
 
@@ -21,9 +25,28 @@ def choose(
         why = found.reason if found else "no-kdn"
         return InjectionDecision(mode="text", reason=f"no-kv: {why}")
     if asked == "kv":
-        return InjectionDecision(mode="kv", reason="kv-asked", knowledge_tokens=artifact.n_tokens)
+        return InjectionDecision(mode="kv", reason="kv-asked", kv_tokens=artifact.n_tokens)
     if artifact.n_tokens >= threshold_tokens:
         reason = f"unprofiled: {artifact.n_tokens} tokens >= threshold {threshold_tokens}"
-        return InjectionDecision(mode="kv", reason=reason, knowledge_tokens=artifact.n_tokens)
+        return InjectionDecision(mode="kv", reason=reason, kv_tokens=artifact.n_tokens)
     reason = f"unprofiled: {artifact.n_tokens} tokens < threshold {threshold_tokens}"
-    return InjectionDecision(mode="text", reason=reason, knowledge_tokens=artifact.n_tokens)
+    return InjectionDecision(mode="text", reason=reason, kv_tokens=artifact.n_tokens)
+
+
+def told_of_all(head: InjectionDecision, knowledge: PromptKnowledge) -> InjectionDecision:
+    """The decision for the head, told of the whole prompt: what stands further back goes as text in any case."""
+    if head.mode == "none" and knowledge.turns:
+        head = replace(head, mode="text", reason="text: knowledge of later turns only")
+    if knowledge.left_out:
+        left_out = ", ".join(kid[:12] for kid in knowledge.left_out)
+        head = replace(head, reason=f"{head.reason}; left out, for the prompt was too long: {left_out}")
+    return head
+
+
+def what_happened(decided: InjectionDecision, below: tuple[HopReport, ...]) -> InjectionDecision:
+    """The decision, told as text where the injection did not come about."""
+    receipt = below[0].receipt if below else None
+    if receipt is None or not receipt.error:
+        return decided
+    reason = f"{decided.reason}; then text, for the injection failed: {sanitise.for_line(receipt.error, 200)}"
+    return replace(decided, mode="text", reason=reason)

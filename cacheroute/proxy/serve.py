@@ -1,4 +1,4 @@
-"""One request through the pool: prepare (compose, find KV, decide text or KV), wait for an instance, pass on.
+"""One request through the pool: have it prepared, wait for an instance, pass on.
 
 An instance that is gone or full is passed over for the next one; a prompt that proves too long loses knowledge
 and goes again. Both only as long as the caller has seen nothing.
@@ -14,17 +14,16 @@ from aiohttp import web
 from cacheroute import sanitise
 from cacheroute.errors import NotFound, Unavailable
 from cacheroute.hop import HOP_HEADER, decode_hop, encode_hop
-from cacheroute.proxy.artifacts import find_artifact
-from cacheroute.proxy.compose import Placed, compose, in_canonical_order
+from cacheroute.proxy.compose import PromptKnowledge
 from cacheroute.proxy.config import ProxyConfig
-from cacheroute.proxy.injection import choose
+from cacheroute.proxy.injection import what_happened
 from cacheroute.proxy.pool import Pool
+from cacheroute.proxy.prepare import Prepared, Preparer
 from cacheroute.relay import relay, upstream
-from cacheroute.service import REQUEST_ID_HEADER
 from cacheroute.strategies import STRATEGIES
 from cacheroute.telemetry import Stopwatch
 from cacheroute.wire.control import InstanceRecord
-from cacheroute.wire.decision import Decision, HopReport, InjectionDecision
+from cacheroute.wire.decision import Decision, HopReport
 from cacheroute.wire.serve import (
     INJECTION_HEADER,
     INSTANCE_HEADER,
@@ -32,7 +31,6 @@ from cacheroute.wire.serve import (
     REASON_HEADER,
     SERVE_PATH,
     InstanceRequest,
-    KvPlan,
     ProxyRequest,
 )
 
@@ -47,6 +45,7 @@ class Server:
         self.decided: dict[str, int] = {}
         self._settings = settings
         self._pool = pool
+        self._preparer = Preparer(settings, session, token)
         self._session = session
         self._token = token
         self._turn = 0
@@ -54,10 +53,9 @@ class Server:
     async def serve(self, request: web.Request, asked: ProxyRequest, kdns: Mapping[str, str]) -> web.StreamResponse:
         """The answer; `kdns` are the live ones' urls by name. Raises what the caller should be told."""
         watch = Stopwatch()
-        knowledge = Placed.of(asked)
-        kdn_url = kdns.get(asked.kdn or "")
+        knowledge = PromptKnowledge.of(asked)
         while True:
-            answer = await self._over_instances(request, asked, knowledge, kdn_url, watch)
+            answer = await self._over_instances(request, asked, knowledge, kdns, watch)
             if answer is not None:
                 return answer
             knowledge = knowledge.shorter()
@@ -66,8 +64,8 @@ class Server:
         self,
         request: web.Request,
         asked: ProxyRequest,
-        knowledge: Placed,
-        kdn_url: str | None,
+        knowledge: PromptKnowledge,
+        kdns: Mapping[str, str],
         watch: Stopwatch,
     ) -> web.StreamResponse | None:
         """The answer of the first instance that gives one; None if the prompt is too long with this knowledge."""
@@ -78,11 +76,11 @@ class Server:
             try:
                 with watch.part("prepare"):
                     async with self._pool.prepare.place(asked.deadline_ms - watch.elapsed_ms):
-                        ready, injection = await self._prepare(asked, knowledge, instance, kdn_url)
+                        ready = await self._preparer.prepare(asked, knowledge, instance, kdns)
                 queued_ms = watch.elapsed_ms
                 async with self._pool.ready_line(instance.name).place(asked.deadline_ms - queued_ms):
                     watch.mark("ready_queue", watch.elapsed_ms - queued_ms)
-                    return await self._forward(request, asked, ready, routing, injection, knowledge, watch, last)
+                    return await self._forward(request, asked, ready, routing, watch, last)
             except _TooLong:
                 return None
             except Unavailable as error:
@@ -102,69 +100,39 @@ class Server:
         decisions = STRATEGIES[self._settings.strategy](list(serving.values()), self._turn)
         return [(decision, serving[decision.target]) for decision in decisions]
 
-    async def _prepare(
-        self, asked: ProxyRequest, knowledge: Placed, instance: InstanceRecord, kdn_url: str | None
-    ) -> tuple[InstanceRequest, InjectionDecision]:
-        ordered = in_canonical_order(knowledge.head)
-        body = compose(asked.endpoint, bytes(asked.body), ordered, knowledge.turns)
-        wanted = asked.injection if asked.injection != "auto" else self._settings.injection
-        found = None
-        if ordered and wanted != "text":
-            kids = [item.kid for item in ordered]
-            found = await find_artifact(self._session, kdn_url, self._token, instance, kids, asked.endpoint)
-        injection = _whole(choose(wanted, len(ordered), found, self._settings.kv_threshold_tokens), knowledge)
-        plan = None
-        if injection.mode == "kv" and found is not None and found.artifact is not None:
-            artifact = found.artifact
-            plan = KvPlan(
-                kdn=asked.kdn or "",
-                artifact_id=artifact.id,
-                keys=artifact.keys,
-                n_tokens=artifact.n_tokens,
-                nbytes=artifact.nbytes,
-            )
-        ready = InstanceRequest(
-            request_id=asked.request_id, endpoint=asked.endpoint, body=body, kv=plan, deadline_ms=asked.deadline_ms
-        )
-        return ready, injection
-
     async def _forward(
         self,
         request: web.Request,
         asked: ProxyRequest,
-        ready: InstanceRequest,
+        ready: Prepared,
         routing: Decision,
-        injection: InjectionDecision,
-        knowledge: Placed,
         watch: Stopwatch,
         last: bool,
     ) -> web.StreamResponse:
-        left_ms = asked.deadline_ms - watch.elapsed_ms
         instance = self._pool.table.get(routing.target)
         if instance is None:
             raise Unavailable(f"{routing.target} has gone")
-        envelope = msgspec.json.encode(msgspec.structs.replace(ready, deadline_ms=left_ms))
-        headers = {
-            "Authorization": f"Bearer {self._token}",
-            "Content-Type": "application/json",
-            REQUEST_ID_HEADER: asked.request_id,
-        }
         sent_ms = watch.elapsed_ms
+        left_ms = asked.deadline_ms - sent_ms
+        envelope = InstanceRequest(
+            request_id=asked.request_id, endpoint=asked.endpoint, body=ready.body, kv=ready.kv, deadline_ms=left_ms
+        )
         async with upstream(
             self._session,
             instance.url + SERVE_PATH,
-            envelope,
-            headers,
+            msgspec.json.encode(envelope),
+            token=self._token,
+            request_id=asked.request_id,
             deadline_ms=left_ms,
             name=routing.target,
             others=not last,
         ) as answer:
             watch.mark("instance", watch.elapsed_ms - sent_ms)
-            refusal = await answer.read() if answer.status == 400 and knowledge else b""
+            refusal = await answer.read() if answer.status == 400 and ready.knowledge else b""
             if _is_too_long(refusal):
                 raise _TooLong
             below = decode_hop(answer.headers)
-            injection = _what_happened(injection, below)
+            injection = what_happened(ready.injection, below)
             self.decided[injection.mode] = self.decided.get(injection.mode, 0) + 1
             report = HopReport(
                 hop=self.name, parts_ms=watch.parts_ms, decision=routing, injection=injection, below=below
@@ -174,7 +142,7 @@ class Server:
                 INSTANCE_HEADER: routing.target,
                 INJECTION_HEADER: injection.mode,
                 REASON_HEADER: sanitise.for_header(injection.reason),
-                KNOWLEDGE_HEADER: ",".join(knowledge.kids),
+                KNOWLEDGE_HEADER: ",".join(ready.knowledge.kids),
             }
             return await relay(request, answer, headers, read=refusal)
 
@@ -189,22 +157,3 @@ class _Model(msgspec.Struct):
 
 def _is_too_long(body: bytes) -> bool:
     return b"context_length_exceeded" in body or b"maximum context length" in body
-
-
-def _whole(head: InjectionDecision, knowledge: Placed) -> InjectionDecision:
-    """The decision for the head, told of the whole prompt: what stands further back goes as text in any case."""
-    if head.mode == "none" and knowledge.turns:
-        head = msgspec.structs.replace(head, mode="text", reason="text: knowledge of later turns only")
-    if knowledge.left_out:
-        left_out = ", ".join(kid[:12] for kid in knowledge.left_out)
-        head = msgspec.structs.replace(head, reason=f"{head.reason}; left out, for the prompt was too long: {left_out}")
-    return head
-
-
-def _what_happened(decided: InjectionDecision, below: tuple[HopReport, ...]) -> InjectionDecision:
-    """The decision, told as text where the injection did not come about."""
-    receipt = below[0].receipt if below else None
-    if receipt is None or not receipt.error:
-        return decided
-    reason = f"{decided.reason}; then text, for the injection failed: {sanitise.for_line(receipt.error, 200)}"
-    return msgspec.structs.replace(decided, mode="text", reason=reason)

@@ -122,7 +122,6 @@ class Server:
                 injection=asked.injection,
                 kdn=kdn.target if kdn else None,
                 deadline_ms=deadline_ms - trace.watch.elapsed_ms,
-                client=caller.name,
             )
             try:
                 last = decision is decisions[-1]
@@ -142,17 +141,13 @@ class Server:
         trace: Draft,
         last: bool,
     ) -> web.StreamResponse:
-        headers = {
-            "Authorization": f"Bearer {self._token}",
-            "Content-Type": "application/json",
-            REQUEST_ID_HEADER: trace.request_id,
-        }
         sent_ms = trace.watch.elapsed_ms
         async with upstream(
             self._session,
             pool.url + SERVE_PATH,
             msgspec.json.encode(envelope),
-            headers,
+            token=self._token,
+            request_id=trace.request_id,
             deadline_ms=envelope.deadline_ms,
             name=pool.name,
             others=not last,
@@ -160,8 +155,7 @@ class Server:
             trace.watch.mark("proxy", trace.watch.elapsed_ms - sent_ms)
             trace.pool, trace.decision, trace.hops = pool.name, decision, flatten(decode_hop(answer.headers))
             self.routed[pool.name] = self.routed.get(pool.name, 0) + 1
-            shown = {name: answer.headers[name] for name in SHOWN_HEADERS if name in answer.headers}
-            trace.shown = shown
+            shown = trace.shown = {name: answer.headers[name] for name in SHOWN_HEADERS if name in answer.headers}
             if answer.status == 200:
                 self._placer.keep(asked, placed, trace.knowledge)
             return await relay(

@@ -11,13 +11,11 @@ from cacheroute.wire.engine import EngineInfo
 
 
 class InstanceLoad(Struct, frozen=True, kw_only=True):
-    """Live load of one instance. None is unknown, 0 is a measured zero."""
+    """Live load of one instance: what it serves now, and how its requests ended since it started."""
 
     inflight: int = 0
     served: int = 0
     failed: int = 0
-    engine_running: int | None = None
-    engine_waiting: int | None = None
 
 
 class InstanceRecord(Struct, frozen=True, kw_only=True):

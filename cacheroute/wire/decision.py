@@ -16,13 +16,12 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 class InjectionDecision(Struct, frozen=True, kw_only=True):
-    """Text or KV for one request. Costs are predicted ms by part; None where no profile allows a prediction."""
+    """Text or KV for one request."""
 
     mode: Mode
     reason: str
-    knowledge_tokens: int = 0
-    text_cost_ms: dict[str, float] | None = None
-    kv_cost_ms: dict[str, float] | None = None
+    kv_tokens: int = 0
+    """Of the prompt's head, those that there is KV of."""
 
 
 class InjectReceipt(Struct, frozen=True, kw_only=True):

@@ -54,7 +54,6 @@ class ProxyRequest(Struct, frozen=True, kw_only=True):
     """Name of the KDN that the scheduler chose; None: nobody has the KV, or none is needed."""
     deadline_ms: float
     """What is left of the request's time when it was sent on."""
-    client: str = ""
 
 
 class KvPlan(Struct, frozen=True, kw_only=True):
@@ -63,8 +62,7 @@ class KvPlan(Struct, frozen=True, kw_only=True):
     kdn: str
     artifact_id: str
     keys: tuple[str, ...]
-    n_tokens: int
-    nbytes: int
+    """Of its chunks, from the head on."""
 
 
 class InstanceRequest(Struct, frozen=True, kw_only=True):

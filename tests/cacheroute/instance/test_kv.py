@@ -22,7 +22,7 @@ async def test_a_store_that_hangs_costs_a_moment_not_its_whole_timeout(monkeypat
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     config = KvStoreConfig(port=server.sockets[0].getsockname()[1], timeout_s=30)
     store = KvStore("kv-1", config, Tokens(control="c", kv_password="p"))
-    plan = KvPlan(kdn="kdn-1", artifact_id="a", keys=("k",), n_tokens=16, nbytes=1)
+    plan = KvPlan(kdn="kdn-1", artifact_id="a", keys=("k",))
     async with server, aiohttp.ClientSession() as session:
         start_s = time.monotonic()
         receipt = await kv.KvGate(store, session, "c", dict, 30).ensure(plan, "r")

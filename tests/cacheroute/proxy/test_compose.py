@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from cacheroute.errors import BadRequest
-from cacheroute.proxy.compose import Placed, compose, in_canonical_order
+from cacheroute.proxy.compose import PromptKnowledge, compose, in_canonical_order
 from cacheroute.wire.serve import Knowledge, TurnKnowledge
 
 
@@ -57,7 +57,7 @@ def test_a_turn_that_is_not_there_is_refused():
 
 
 def test_too_long_a_prompt_loses_the_oldest_turns_knowledge_first_and_the_head_last_by_relevance():
-    knowledge = Placed(head=tuple(_knowledge("a", "b")), turns=(_turn(2, "c", "d"), _turn(4, "e")))
+    knowledge = PromptKnowledge(head=tuple(_knowledge("a", "b")), turns=(_turn(2, "c", "d"), _turn(4, "e")))
     left = []
     while knowledge:
         left.append(knowledge.kids)

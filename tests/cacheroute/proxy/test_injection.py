@@ -1,7 +1,10 @@
 import pytest
 
-from cacheroute.proxy.injection import choose
+from cacheroute.proxy.compose import PromptKnowledge
+from cacheroute.proxy.injection import choose, told_of_all, what_happened
 from cacheroute.wire.artifacts import Artifact, FoundArtifact
+from cacheroute.wire.decision import HopReport, InjectionDecision, InjectReceipt
+from cacheroute.wire.serve import Knowledge, TurnKnowledge
 
 
 def _found(n_tokens: int) -> FoundArtifact:
@@ -31,3 +34,18 @@ NOTHING = FoundArtifact(artifact=None, reason="never built")
 def test_text_or_kv_and_why(asked, blocks, found, mode, reason):
     decision = choose(asked, blocks, found, threshold_tokens=128)
     assert (decision.mode, decision.reason) == (mode, reason)
+
+
+def test_knowledge_of_later_turns_alone_is_text():
+    knowledge = PromptKnowledge(
+        head=(), turns=(TurnKnowledge(message=2, knowledge=(Knowledge(kid="k", title="", text="t"),)),)
+    )
+    assert told_of_all(InjectionDecision(mode="none", reason="no-knowledge"), knowledge).mode == "text"
+
+
+def test_an_injection_that_failed_is_told_as_text_with_its_failure():
+    receipt = InjectReceipt(artifact_id="a", store="kv-1", present=0, pushed=0, nbytes=0, ms=1.0, error="kdn-1 is gone")
+    told = what_happened(InjectionDecision(mode="kv", reason="kv-asked"), (HopReport(hop="i", receipt=receipt),))
+    assert told.mode == "text"
+    assert told.reason.startswith("kv-asked")
+    assert "kdn-1 is gone" in told.reason
