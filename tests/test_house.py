@@ -1,6 +1,8 @@
 """What holds for every module of the five packages, read from their source: what no linter here checks."""
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -86,6 +88,14 @@ def test_every_module_says_what_it_is_for() -> None:
 def test_no_module_has_grown_beyond_one_subject() -> None:
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
     assert {path: count for path, count in lines.items() if count > LONGEST_MODULE} == {}
+
+
+def test_every_module_that_calls_itself_pure_is_held_to_be() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    held = next(contract["source_modules"] for contract in contracts if "Deciding" in contract["name"])
+    pure = [path for path in MODULES if re.search(r"\bPure[.:;]", ast.get_docstring(parsed(path)) or "")]
+    assert {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in pure} <= set(held)
 
 
 def test_tests_are_no_package() -> None:

@@ -1,5 +1,5 @@
 """What was asked of each KDN since its last lease, which that lease cannot know: else all would go to the one that was
-the least busy until the next. Begins at 0 with every lease, so nothing can drift."""
+the least busy until the next. Begins at 0 with every lease, so nothing can drift. Pure."""
 
 from cacheroute.wire.control import KdnRecord
 
