@@ -11,6 +11,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from knowledge.errors import CatalogueError, DamagedCatalogue, NewerSchema
@@ -152,6 +153,15 @@ class Database:
             raise CatalogueError(f"{self._path}: {error}{_ADVICE.get(code, '')}") from error
         except OSError as error:
             raise CatalogueError(f"{self._path}: {error}") from error
+
+
+def set_aside(path: Path) -> Path:
+    """Moves a damaged file with its log beside its place, for whoever wants to know; returns where it is now."""
+    aside = path.with_name(f"{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    for ending in ("", "-wal", "-shm"):
+        if (part := path.with_name(path.name + ending)).exists():
+            part.rename(aside.with_name(aside.name + ending))
+    return aside
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -169,6 +169,18 @@ async def test_a_broken_catalogue_of_artifacts_costs_artifacts_and_no_knowledge(
     assert await world.store.read(artifact["keys"]) == values
 
 
+@pytest.mark.parametrize("name", ["builds.sqlite", "wishes.sqlite"])
+async def test_a_broken_file_of_what_only_saves_time_is_begun_anew(world, name):
+    await world.add("a.md", "what is known")
+    await world.stop_kdn()
+    (world.data_dir / "kdn" / "kdn-1" / name).write_bytes(b"no database" * 1000)
+    await world.start_kdn()
+    await world.renewed()
+    assert [each["source"] for each in (await world.ok("GET", "/v1/documents"))["items"]] == ["a.md"]
+    assert (await world.ok("GET", "/v1/builds"))["items"] == []
+    assert list((world.data_dir / "kdn" / "kdn-1").glob(f"{name}.corrupt-*"))
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

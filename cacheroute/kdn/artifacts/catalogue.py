@@ -5,14 +5,13 @@ import logging
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from cacheroute.kdn.blobs.blob import CHECKSUM_BYTES
 from cacheroute.wire.artifacts import Artifact
-from knowledge.database import Database
+from knowledge.database import Database, set_aside
 from knowledge.errors import DamagedCatalogue
 
 log = logging.getLogger(__name__)
@@ -137,11 +136,9 @@ def opened(path: Path) -> tuple[Catalogue, str]:
     try:
         return Catalogue(path), ""
     except DamagedCatalogue as error:
-        aside = path.with_name(f"{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S}")
-        for ending in ("", "-wal", "-shm"):
-            if (part := path.with_name(path.name + ending)).exists():
-                part.rename(aside.with_name(aside.name + ending))
-        warning = f"the catalogue of artifacts was broken and is now {aside}; all KV must be built again: {error}"
+        warning = (
+            f"the catalogue of artifacts was broken and is now {set_aside(path)}; all KV must be built again: {error}"
+        )
         log.error("%s", warning)
         return Catalogue(path), warning
 

@@ -12,6 +12,7 @@ from sqlite3 import Connection, Row
 from typing import Literal
 
 from knowledge.database import Database
+from knowledge.errors import DamagedCatalogue
 
 _SCHEMA = (
     """
@@ -55,7 +56,13 @@ class PurgeJournal:
     """The journal in the SQLite file at `path`. Synchronous. Raises CatalogueError where the file cannot be used."""
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, _SCHEMA)
+        try:
+            self._database = Database(path, _SCHEMA)
+        except DamagedCatalogue as error:  # begun anew by itself, it would promise what it does not know of
+            raise DamagedCatalogue(
+                f"{error}; what was still to be purged is not known any more: move it away with its -wal, empty the kv "
+                "stores, restart the engines, and start this KDN again"
+            ) from error
         self._met = frozenset[tuple[str, str]]()
         oldest = (datetime.now(UTC) - timedelta(days=ENGINE_DAYS)).date().isoformat()
         with self._database.write() as connection:

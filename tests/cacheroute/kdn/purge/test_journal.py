@@ -3,6 +3,7 @@ import sqlite3
 import pytest
 
 from cacheroute.kdn.purge.journal import Entry, PurgeJournal
+from knowledge.errors import DamagedCatalogue
 
 STORE, ENGINE = "kv store kv-1", "engine instance-1"
 
@@ -106,3 +107,9 @@ def test_an_engine_that_was_not_seen_for_a_week_is_waited_for_no_more(path, jour
     assert again.met()[0] == {"instance-2"}
     assert set(stages(again)) == {"engine instance-2", STORE}
     again.close()
+
+
+def test_a_damaged_journal_is_not_begun_anew_but_says_what_to_do(path):
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(DamagedCatalogue, match=r"purges\.sqlite is damaged.*empty the kv stores, restart the engines"):
+        PurgeJournal(path)
