@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup run test check bench lock clean
+.PHONY: setup run test soak check bench lock clean
 
 setup: $(STAMP)
 	@$(BIN)/python -m cacheroute.engine.preparing
@@ -27,6 +27,10 @@ run: setup
 
 test: setup
 	@$(BIN)/pytest
+
+# Half an hour of each: SOAK_S=seconds for another time, SOAK_SEED=number to do one again.
+soak: setup
+	@SOAK_S=$${SOAK_S:-1800} $(BIN)/pytest -m soak
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check .
