@@ -1,6 +1,6 @@
 """Runs a Procfile: plan -> supervised processes -> events. Knows nothing of what the processes do.
 
-    procfile   reads `name: command` lines               plan     who needs whom: order, chains, subsets
+    procfile   reads `name: command` lines               plan     who needs whom, and in which order
     probe      how a service shows that it is ready      prober   asks it
     ports      what is taken, and by whom                conf     supervisord's configuration as text
     statedir   what one stack remembers on disk          daemon   begins, finds and ends one supervisord

@@ -37,13 +37,6 @@ class Service(Struct, frozen=True, kw_only=True):
     """How long it may take from its spawning to READY."""
 
 
-class Chain(Struct, frozen=True):
-    """A path through the plan and the sum of its durations."""
-
-    names: tuple[str, ...]
-    duration_s: float
-
-
 class Plan(Struct, frozen=True):
     """A validated graph of services over the entries of a Procfile.
 
@@ -86,19 +79,6 @@ class Plan(Struct, frozen=True):
     def with_dependants(self, names: Collection[str]) -> frozenset[str]:
         """`names` and all that need them, directly or not. Raises PlanError for a name that is unknown."""
         return self._closure(names, self.dependants)
-
-    def subset(self, names: Collection[str]) -> "Plan":
-        """The plan of `names` and what they need."""
-        chosen = self.with_needs(names)
-        return Plan(self.directory, self.entries, tuple(s for s in self.services if s.name in chosen))
-
-    def critical_chain(self, durations_s: Mapping[str, float]) -> Chain:
-        """The path that no concurrency can shorten; a service without a duration counts as 0."""
-        best: dict[str, Chain] = {}
-        for name in self.order():
-            before = max((best[need] for need in self[name].needs), key=_duration, default=Chain((), 0.0))
-            best[name] = Chain((*before.names, name), before.duration_s + durations_s.get(name, 0.0))
-        return max(best.values(), key=_duration, default=Chain((), 0.0))
 
     def over(self, running: "Plan", up: Collection[str]) -> "Plan":
         """This plan as far as it can hold now: services of `running` that are up stay as they were started.
@@ -196,10 +176,6 @@ def _ordered(needs: Mapping[str, Iterable[str]]) -> Iterator[str]:
         name = heappop(may_come)
         sorter.done(name)
         yield name
-
-
-def _duration(chain: Chain) -> float:
-    return chain.duration_s
 
 
 def _listed(names: Iterable[str]) -> str:

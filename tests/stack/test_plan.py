@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stack import Entry, Plan, PlanError, Service, TcpProbe
-from stack.plan import Chain
 
 ENTRY = Entry("run", "run it", 1)
 Needs = dict[str, list[str]]
@@ -65,33 +64,17 @@ def test_a_plan_is_refused_exactly_when_something_needs_itself_in_the_end(needs:
 
 
 @given(graphs(), st.data())
-def test_a_subset_holds_the_chosen_and_all_that_they_need_and_no_more(needs: Needs, data: st.DataObject) -> None:
+def test_those_with_their_needs_are_the_chosen_and_all_that_they_need_and_no_more(
+    needs: Needs, data: st.DataObject
+) -> None:
     chosen = data.draw(st.sets(st.sampled_from(sorted(needs)))) if needs else set[str]()
     whole = plan(needs)
-    subset = whole.subset(chosen)
-    names = set(subset.order())
+    names = whole.with_needs(chosen)
     assert chosen <= names
-    assert all(name in chosen or any(name in subset[user].needs for user in names) for name in names)
+    assert all(need in names for name in names for need in needs[name])
+    assert all(name in chosen or any(name in needs[user] for user in names) for name in names)
     for name in names:
-        assert whole[name] == subset[name]
         assert {user for user in needs if name in whole.with_needs([user])} == whole.with_dependants([name])
-
-
-@given(graphs(), st.data())
-def test_the_critical_chain_is_the_longest_path(needs: Needs, data: st.DataObject) -> None:
-    durations_s = {name: data.draw(st.integers(0, 9)) for name in needs}
-
-    def longest(name: str) -> float:
-        return durations_s[name] + max((longest(need) for need in needs[name]), default=0)
-
-    chain = plan(needs).critical_chain(durations_s)
-    assert chain.duration_s == max((longest(name) for name in needs), default=0)
-    assert chain.duration_s == sum(durations_s[name] for name in chain.names)
-    assert all(before in needs[after] for before, after in zip(chain.names, chain.names[1:], strict=False))
-
-
-def test_an_empty_plan_has_an_empty_chain() -> None:
-    assert plan({}).critical_chain({}) == Chain((), 0.0)
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -122,7 +105,7 @@ def test_all_faults_are_told_at_once() -> None:
 
 def test_an_unknown_name_is_told_with_those_that_exist() -> None:
     with pytest.raises(PlanError, match="no service 'kd'; there are kdn, kv"):
-        plan({"kv": [], "kdn": ["kv"]}).subset(["kd"])
+        plan({"kv": [], "kdn": ["kv"]}).with_needs(["kd"])
 
 
 def test_a_plan_survives_json() -> None:

@@ -95,13 +95,6 @@ class KVSlab:
         for offset, buffer in enumerate(buffers):
             self.load_chunk(first + offset, chunk_tokens, buffer)
 
-    def copy_prefix(self, source: "KVSlab", tokens: int) -> None:
-        """Takes the first `tokens` positions of another slab of the same model, and nothing else."""
-        if not 0 <= tokens <= min(source.length, self.capacity):
-            raise SlabError(f"cannot copy {tokens} of {source.length} positions to a slab of {self.capacity}")
-        self.kv[:, :, :, :tokens].copy_(source.kv[:, :, :, :tokens])
-        self.length = tokens
-
     def _window(self, index: int, chunk_tokens: int) -> npt.NDArray[np.int16]:
         """A chunk's positions as numpy sees them: numpy has no bf16, and torch warns of read-only bytes."""
         start = index * chunk_tokens

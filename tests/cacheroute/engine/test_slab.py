@@ -102,16 +102,6 @@ def test_truncating_only_shortens() -> None:
         slab.truncate(9)
 
 
-def test_a_prefix_is_copied_and_nothing_else() -> None:
-    source, target = filled(40), filled(3)
-    target.copy_prefix(source, 20)
-    assert target.length == 20
-    assert torch.equal(target.kv[:, :, :, :20], source.kv[:, :, :, :20])
-    assert not torch.equal(target.kv[:, :, :, 20:40], source.kv[:, :, :, 20:40])
-    with pytest.raises(SlabError):
-        target.copy_prefix(source, 41)
-
-
 def test_a_fresh_slab_is_finite_up_to_its_rounded_capacity() -> None:
     slab = KVSlab(*SHAPE, 65)
     assert slab.capacity == 128
