@@ -14,7 +14,7 @@ from fakes.fake_scheduler import FakeScheduler
 from fakes.gated_relay import GatedRelay
 from fakes.hash_embedder import HashEmbedder
 from fakes.ports import free_ports
-from fakes.roles import until
+from fakes.until import until
 from fakes.valkey import Valkey
 
 from cacheroute import tokens

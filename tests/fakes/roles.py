@@ -1,7 +1,6 @@
 """Roles of a stack in this process, on real sockets: each can be started, stopped and started again, in any order."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 from fakes.fake_engine import FakeEngine
 from fakes.hash_embedder import HashEmbedder
 from fakes.ports import free_ports
+from fakes.until import until
 from fakes.valkey import Valkey
 
 from cacheroute import tokens
@@ -213,15 +213,3 @@ async def running(config: Config) -> AsyncGenerator[Roles]:
             yield roles
         finally:
             await roles.stop_all()
-
-
-async def until(condition: Callable[[], Any], *, within_s: float = 10.0) -> None:
-    """Waits for a condition (plain or async) to hold. Fails the test if it does not in time."""
-    async with asyncio.timeout(within_s):
-        while True:
-            held = condition()
-            if asyncio.iscoroutine(held):
-                held = await held
-            if held:
-                return
-            await asyncio.sleep(0.01)

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from fakes.until import until
 from prometheus_client.parser import text_string_to_metric_families
 
 from cacheroute import tokens
@@ -16,14 +17,6 @@ from cacheroute.engine.app import planes
 from cacheroute.service import serving
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Waits for a condition; the test's own time limit is the only other end."""
-    while True:
-        if await condition():
-            return
-        await asyncio.sleep(0.005)
 
 
 class RunningEngine:

@@ -1,10 +1,8 @@
 """A bench for supervision tests: plans of small real services in a state directory that is always cleaned up."""
 
-import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
@@ -93,13 +91,6 @@ class Bench:
             os.kill(record.pid, signal.SIGKILL)
         for process in self.processes():
             process.kill()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Waits for a condition, and fails after 20 s."""
-    async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110 - of other processes, no event is to be had
-            await asyncio.sleep(0.02)
 
 
 def named(status: StackStatus) -> dict[str, ServiceStatus]:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from fakes.operator import BIN
 from fakes.pdfs import bomb, pdf
-from fakes.roles import Roles, config_for, running_with_knowledge, until
+from fakes.roles import Roles, config_for, running_with_knowledge
+from fakes.until import until
 
 from cacheroute.cli.documents import find
 from cacheroute.cli.intake import IN_FLIGHT, Intake

@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from fakes.roles import Roles, config_for, running_with_knowledge, until
+from fakes.roles import Roles, config_for, running_with_knowledge
+from fakes.until import until
 
 from cacheroute.bench import corpus
 from cacheroute.bench.corpus import COLLECTION, Registered, run_corpus

@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from fakes.roles import Roles, config_for, running_with_knowledge, until
+from fakes.roles import Roles, config_for, running_with_knowledge
+from fakes.until import until
 
 from cacheroute.config import ApiKey
 from knowledge.text import kid_of

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from fakes.hash_embedder import HashEmbedder
-from fakes.roles import Roles, config_for, running_with_knowledge, until
+from fakes.roles import Roles, config_for, running_with_knowledge
+from fakes.until import until
 
 from cacheroute.config import ApiKey
 

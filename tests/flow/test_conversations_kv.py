@@ -8,8 +8,9 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from fakes.roles import Roles, config_for, until
+from fakes.roles import Roles, config_for
 from fakes.running_engine import RunningEngine
+from fakes.until import until
 from fakes.valkey import Valkey
 
 from cacheroute.config import Config, Paths

@@ -5,7 +5,8 @@ import asyncio
 import msgspec
 import pytest
 from fakes.kdn_world import KdnWorld, kdn_world, text_of
-from fakes.roles import Roles, config_for, running_with_knowledge, until
+from fakes.roles import Roles, config_for, running_with_knowledge
+from fakes.until import until
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from fakes import dying_kdn
 from fakes.kdn_world import KdnWorld, kdn_world, text_of
-from fakes.roles import until
+from fakes.until import until
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 from fakes.ports import free_port
-from fakes.running_engine import CHAT, COMPLETIONS, RunningEngine, until
+from fakes.running_engine import CHAT, COMPLETIONS, RunningEngine
+from fakes.until import until
 from fakes.valkey import Valkey
 
 from cacheroute import tokens

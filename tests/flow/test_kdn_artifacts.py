@@ -5,7 +5,7 @@ import os
 
 import pytest
 from fakes.kdn_world import KdnWorld, kdn_world, text_of
-from fakes.roles import until
+from fakes.until import until
 
 KB = 2**10
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from fakes.kdn_world import kdn_world, text_of
-from fakes.roles import until
+from fakes.until import until
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from fakes.kdn_process import start_process
 from fakes.kdn_world import kdn_world, text_of
-from fakes.roles import until
+from fakes.until import until
 
 from cacheroute.kdn.builds import table as build_table
 from cacheroute.kdn.builds import turns as build_turns

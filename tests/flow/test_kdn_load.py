@@ -3,7 +3,7 @@
 import asyncio
 
 from fakes.kdn_world import KdnWorld, kdn_world, text_of
-from fakes.roles import until
+from fakes.until import until
 
 MB = 2**20
 

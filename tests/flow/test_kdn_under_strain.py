@@ -7,7 +7,7 @@ import time
 import pytest
 from fakes.kdn_process import start_process
 from fakes.kdn_world import KdnWorld, kdn_world, text_of
-from fakes.roles import until
+from fakes.until import until
 
 MB = 2**20
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 from fakes.hash_embedder import HashEmbedder
-from fakes.roles import Roles, config_for, running_with_knowledge, until
+from fakes.roles import Roles, config_for, running_with_knowledge
+from fakes.until import until
 
 from cacheroute.config import ApiKey
 from cacheroute.scheduler.retrieval import MAX_QUESTION_CHARS

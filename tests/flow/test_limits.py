@@ -4,7 +4,8 @@ import asyncio
 import gc
 import tracemalloc
 
-from fakes.roles import config_for, running, until
+from fakes.roles import config_for, running
+from fakes.until import until
 
 
 async def test_a_full_ready_queue_answers_429_with_the_time_to_come_back(tmp_path):

@@ -5,7 +5,8 @@ import msgspec
 import pytest
 from fakes.fake_engine import FakeEngine
 from fakes.ports import free_ports
-from fakes.roles import Roles, config_for, running, until
+from fakes.roles import Roles, config_for, running
+from fakes.until import until
 
 from cacheroute.proxy.app import planes
 from cacheroute.service import serving

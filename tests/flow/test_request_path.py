@@ -5,7 +5,8 @@ import json
 
 import aiohttp
 import pytest
-from fakes.roles import Roles, config_for, running, until
+from fakes.roles import Roles, config_for, running
+from fakes.until import until
 
 
 @pytest.fixture

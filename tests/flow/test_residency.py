@@ -9,9 +9,8 @@ import random
 import pytest
 import redis
 from fakes.kdn_world import KdnWorld, kdn_world, text_of
-from fakes.roles import until
 from fakes.running_engine import CHAT, RunningEngine
-from fakes.running_engine import until as until_engine
+from fakes.until import until
 from fakes.valkey import Valkey
 
 from cacheroute import tokens
@@ -144,7 +143,7 @@ async def first_answer(engine: RunningEngine, raw: redis.Redis, seed: int) -> tu
     async def all_there() -> bool:
         return raw.exists(*keys) == len(keys)
 
-    await until_engine(all_there)
+    await until(all_there)
     return answer["choices"][0]["message"]["content"], keys, raw.mget(keys)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from fakes.roles import Roles, config_for, running_with_knowledge, until
+from fakes.roles import Roles, config_for, running_with_knowledge
+from fakes.until import until
 
 
 class Kdns:
@@ -196,8 +197,8 @@ async def test_kv_is_asked_of_a_live_holder_and_the_trace_says_why(tmp_path):
     async with running_with_knowledge(config_for(tmp_path, kdns=2, kdn={"sync_every_s": 0.0})) as roles:
         [kid] = await roles.learn("a", "alpha " * 40, kdn="kdn-1")
 
-        async def chosen() -> Any:
-            status, _, _ = await roles.chat(knowledge_ids=[kid])
+        async def chosen(**options: str) -> Any:
+            status, _, _ = await roles.chat(knowledge_ids=[kid], **options)
             assert status == 200
             newest = (await roles.control("GET", "/debug/requests?limit=1"))["requests"][0]
             return newest["hops"][0]["kdn"]
@@ -205,6 +206,7 @@ async def test_kv_is_asked_of_a_live_holder_and_the_trace_says_why(tmp_path):
         only = await chosen()
         assert only["target"] == "kdn-1"
         assert only["reason"].startswith("the only holder: 0 waiting, 0 injecting, ")
+        assert await chosen(Injection_type="text") is None  # what is not asked of it is no load either
         synced = await roles.control("POST", "/v1/sync", {"origin": "kdn-1"}, url=roles.kdn_url("kdn-2"))
         assert synced["taken"] == 1
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from fakes.pdfs import bomb, encrypted, pdf
-from fakes.roles import until
+from fakes.until import until
 
 from knowledge.errors import ArchiveContent, BrokenContent, DocumentError, EncryptedContent, NoText, TooCostly
 from knowledge.isolation import Isolation, Limits

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fakes.stack_bench import Bench, named, until
+from fakes.stack_bench import Bench, named
+from fakes.until import until
 
 from stack import Plan, PortsTaken, Service, StackBusy, SupervisorError
 from stack.statedir import Record, StateDir

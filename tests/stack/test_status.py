@@ -5,7 +5,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from fakes.stack_bench import Bench, until
+from fakes.stack_bench import Bench
+from fakes.until import until
 
 from stack import Event, State, Verdict
 from stack.conductor import Conductor

@@ -1,7 +1,7 @@
 import io
 
 import pytest
-from fakes.roles import until
+from fakes.until import until
 from rich.console import Console
 
 from cacheroute.cli import intake_display

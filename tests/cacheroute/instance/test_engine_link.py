@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from fakes.fake_engine import FakeEngine
 from fakes.ports import free_port
-from fakes.roles import until
+from fakes.until import until
 
 from cacheroute.errors import BadRequest, UpstreamFailed
 from cacheroute.instance import engine_link

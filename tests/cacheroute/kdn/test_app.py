@@ -2,7 +2,7 @@ import aiohttp
 import msgspec
 import pytest
 from fakes.kdn_world import kdn_world, text_of
-from fakes.roles import until
+from fakes.until import until
 
 from cacheroute.errors import Conflict
 from cacheroute.kdn.app import planes

@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from fakes.hash_embedder import register
-from fakes.roles import until
 from fakes.telling_kdn import TellingKdn
+from fakes.until import until
 
 from cacheroute.changes_client import ChangesClient
 from cacheroute.scheduler import sync

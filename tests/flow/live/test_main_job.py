@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fakes.live_stack import LiveStack
-from fakes.roles import until
+from fakes.until import until
 
 QUESTION = "How many bytes of KV cache does one token of SmolLM2-135M take?"
 

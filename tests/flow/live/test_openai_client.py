@@ -8,7 +8,8 @@ import httpx
 import openai
 import pytest
 from fakes.live_stack import LiveStack
-from fakes.roles import config_for, running, until
+from fakes.roles import config_for, running
+from fakes.until import until
 
 from cacheroute.config import ApiKey
 

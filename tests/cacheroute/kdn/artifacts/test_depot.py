@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from fakes.artifacts import CHUNK, blob_path, blob_paths, built, rows
-from fakes.roles import until
+from fakes.until import until
 
 from cacheroute.background import in_background
 from cacheroute.errors import Unavailable

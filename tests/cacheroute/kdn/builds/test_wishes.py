@@ -1,5 +1,5 @@
 import pytest
-from fakes.roles import until
+from fakes.until import until
 
 from cacheroute.kdn.builds import wishes as module
 from cacheroute.kdn.builds.wishes import HALF_LIFE_S, MAX_KIDS, Wish, Wishes

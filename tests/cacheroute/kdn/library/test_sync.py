@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from fakes.hash_embedder import register
 from fakes.kdn_world import kdn_world, text_of
-from fakes.roles import until
 from fakes.telling_kdn import TellingKdn
+from fakes.until import until
 
 from cacheroute import changes_client
 from knowledge.catalogue.library import Library

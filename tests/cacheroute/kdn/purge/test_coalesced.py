@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from fakes.roles import until
+from fakes.until import until
 
 from cacheroute.kdn.purge.coalesced import Coalesced
 
