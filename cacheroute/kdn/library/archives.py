@@ -59,7 +59,7 @@ class Archives:
         async with _one(self._exporting, "an export"):
             if collection is not None and not await self._documents.records(None, collection, None, 1):
                 raise NotFound(f"there is no collection {collection!r}")
-            with tempfile.TemporaryFile(dir=self._spools) as spool:
+            with await self._threads.run(_spool_in, self._spools) as spool:
                 async for piece in self._spooled(spool, collection):
                     yield piece
 
@@ -155,6 +155,11 @@ class _Import:
             self._failures.append(sanitise.for_line(why))
 
 
+def _spool_in(directory: Path) -> IO[bytes]:
+    """Without a buffer: what cannot be written from one would fail once more when it is closed."""
+    return tempfile.TemporaryFile(buffering=0, dir=directory)
+
+
 def _write(
     library: Library, collection: str | None, spool: IO[bytes], stop: threading.Event, tell: Callable[[], None]
 ) -> None:
@@ -162,8 +167,9 @@ def _write(
         for piece in written(header, documents):
             if stop.is_set():
                 return
-            spool.write(piece)
-            spool.flush()
+            left = memoryview(piece)
+            while left:
+                left = left[spool.write(left) :]
             tell()
 
 

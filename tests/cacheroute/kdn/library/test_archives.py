@@ -7,7 +7,7 @@ import pytest
 from fakes.full_disk import no_file_larger_than
 from fakes.hash_embedder import HashEmbedder
 from fakes.kdn_world import kdn_world, text_of
-from fakes.roles import until
+from fakes.until import until
 
 from cacheroute.client import Client
 from cacheroute.errors import BadRequest, NotFound
@@ -228,6 +228,14 @@ async def test_a_full_disk_is_503_loses_nothing_and_is_over_once_there_is_room(w
     assert (status, why["error"]["code"], "library.sqlite" in why["error"]["message"]) == (503, "storage_failed", True)
     assert await everything(world) == before
     assert (await world.ok("POST", "/v1/documents", document))["status"] == "added"
+
+
+async def test_an_export_for_which_the_disk_has_no_room_is_503_and_over_once_there_is(world):
+    await filled(world)
+    with no_file_larger_than(0):
+        status, why = await world.call("GET", "/v1/export")
+    assert (status, why["error"]["code"]) == (503, "storage_failed")
+    assert len(lines(await export(world))) == 5
 
 
 async def test_the_operators_client_fetches_an_export_and_gives_it_back(world):
