@@ -39,7 +39,8 @@ class Draft:
         self._ttft_ms = round(self.watch.elapsed_ms, 3)
 
     def end(self) -> None:
-        self.status = self.status or 500  # nothing said what happened: a mistake of ours
+        if self.status == UNDER_WAY:  # nothing said what happened
+            self.status, self.error = 500, "a mistake of ours; the scheduler's log explains it"
         self._total_ms = round(self.watch.elapsed_ms, 3)
 
     @property

@@ -105,7 +105,7 @@ class Server:
             session = request.headers.get(SESSION_HEADER, "")
             placed = await self._placer.place(asked, caller, session, deadline_ms / 1000)
         trace.conversation, trace.retrieved = placed.conversation, placed.retrieved
-        kdn = trace.kdn = await self._kdn(placed)
+        kdn = trace.kdn = await self._kdn(asked, placed)
         self._turn += 1
         decisions = STRATEGIES[self._settings.strategy](pools, self._turn)
         failure: Unavailable | None = None
@@ -173,9 +173,9 @@ class Server:
                 on_chunk=trace.tail.see,
             )
 
-    async def _kdn(self, placed: Placed) -> Decision | None:
-        """Who can give KV of the head; what stands further back goes as text."""
-        if not placed.head:
+    async def _kdn(self, asked: ClientRequest, placed: Placed) -> Decision | None:
+        """Who can give KV of the head, where it may come as KV; what stands further back goes as text."""
+        if not placed.head or asked.injection == "text":
             return None
         held = await asyncio.to_thread(self._replica.holders, placed.placement.head)
         holders, kdns = frozenset.intersection(*held.values()), self._registry.kdns.alive()
