@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import aiohttp
-from fakes.roles import until
+from fakes.until import until
 from soak.journal import Outcome
 from soak.knowledge_stack import KILLED, REQUEST_S, Stack
 from soak.ledger import Ledger, Source, Text

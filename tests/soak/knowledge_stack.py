@@ -16,7 +16,8 @@ import msgspec
 from aiohttp import web
 from fakes.fake_engine import FakeEngine
 from fakes.kdn_by_config import start_kdn
-from fakes.roles import Roles, config_for, until
+from fakes.roles import Roles, config_for
+from fakes.until import until
 from fakes.valkey import Valkey
 
 from cacheroute import tokens

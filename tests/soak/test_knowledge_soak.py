@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.roles import until
+from fakes.until import until
 from soak.footprint import Footprint, grown
 from soak.journal import Journal
 from soak.knowledge_checks import Checks
