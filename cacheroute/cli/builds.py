@@ -153,7 +153,7 @@ class _Following:
         self._ids = ids
         self._names = names
         self._over: dict[int, Build] = {}
-        self._told = ""
+        self._told = self._waited_for = ""
 
     async def to_the_end(self) -> tuple[Build, ...]:
         """Raises Unavailable where nobody is there to build them any more."""
@@ -182,10 +182,12 @@ class _Following:
         return [each for each in mine if each.state not in _OVER]
 
     def _say_waiting(self, waited_for: str) -> None:
-        reason = _DIGITS.sub("", waited_for)  # how long it still waits is no news
-        if reason and reason != self._told:
+        """Once, of what was so twice in a row: that a build has ended, or a lease is renewed, is no news."""
+        reason = _DIGITS.sub("", waited_for)  # nor how long it still waits
+        if reason and reason == self._waited_for and reason != self._told:
             self._out.note(f"  waiting: {waited_for}")
             self._told = reason
+        self._waited_for = reason
 
     def _called(self, build: Build) -> str:
         return " + ".join(self._names.get(kid, kid[:KID_SHOWN]) for kid in build.kids)

@@ -15,11 +15,12 @@ from cacheroute.cli.builds import Built, build_sets
 from cacheroute.cli.documents import samples
 from cacheroute.cli.invocation import Invocation
 from cacheroute.cli.registration import register
+from cacheroute.cli.selection import KID_SHOWN
 from cacheroute.cli.up import bring_up, endpoints, say_endpoints
 from cacheroute.config import Config
 from cacheroute.errors import UpstreamFailed
 
-FIRST_QUESTION = "What does KDN stand for?"
+FIRST_QUESTION = "Which port does the scheduler listen on?"
 
 
 def run(invocation: Invocation, repeats: int) -> int | None:
@@ -50,7 +51,8 @@ async def _filled(invocation: Invocation) -> tuple[Answer, dict[str, str]]:
         kids = [kid for document in added for kid in document.kids]
         out.say(f"Sample knowledge: {len(added)} documents, {len(kids)} blocks at {kdn.name}.")
         if _takes_kv(invocation.config):
-            _check(await build_sets(out, kdn, [(kid,) for kid in kids]))
+            names = {kid: f"{kid[:KID_SHOWN]} {document.title}" for document in added for kid in document.kids}
+            _check(await build_sets(out, kdn, [(kid,) for kid in kids], names=names))
         out.say(f"\n> {FIRST_QUESTION}\n")
         question = Question(text=FIRST_QUESTION, model=await served_model(client))
         answer = await ask(client.endpoint, question, lambda piece: out.say(piece, end=""))

@@ -1,10 +1,11 @@
 import pytest
 
-from cacheroute.cli.selection import chosen_kdn, chosen_kdns, the_document
+from cacheroute.cli.selection import chosen_kdn, chosen_kdns, of_each, the_document
 from cacheroute.client import Client
 from cacheroute.config import Config
-from cacheroute.errors import BadRequest, NotFound
+from cacheroute.errors import BadRequest, NotFound, Unavailable
 from cacheroute.kdn.config import KdnConfig
+from cacheroute.kdn_client import Kdn
 from cacheroute.wire.documents import DocumentInfo
 
 
@@ -36,7 +37,7 @@ def test_an_exact_source_wins_over_one_that_ends_like_it() -> None:
 
 
 def test_what_could_be_several_is_refused_with_all_of_them() -> None:
-    with pytest.raises(BadRequest, match="/docs/a/guide.md, /docs/b/guide.md"):
+    with pytest.raises(BadRequest, match=r"/docs/a/guide\.md, /docs/b/guide\.md"):
         the_document(DOCUMENTS, "guide.md")
 
 
@@ -64,3 +65,19 @@ async def test_a_kdn_is_the_first_or_the_one_named() -> None:
         assert [kdn.name for kdn in chosen_kdns(client, None)] == ["east", "west"]
         with pytest.raises(NotFound, match="configured: east, west"):
             chosen_kdn(client, "north")
+
+
+async def test_a_kdn_that_is_away_hides_no_other_and_is_named() -> None:
+    config = Config(kdn={"east": KdnConfig(port=9101), "west": KdnConfig(port=9102)})
+
+    async def name(kdn: Kdn) -> str:
+        if kdn.name == "west":
+            raise Unavailable("west does not answer")
+        return kdn.name
+
+    async with Client(config, "token") as client:
+        told, errors = await of_each(chosen_kdns(client, None), name)
+        assert told == {"east": "east"}
+        assert [error.message for error in errors] == ["west does not answer"]
+        with pytest.raises(Unavailable, match="west"):
+            await of_each(chosen_kdns(client, "west"), name)
