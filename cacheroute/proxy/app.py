@@ -15,7 +15,7 @@ from cacheroute.wire.control import InstanceRecord
 async def planes(config: Config, name: str) -> list[Plane]:
     """Data and control plane of proxy `name`."""
     role, settings, security = Proxy(config, name), config.proxy[name], config.security
-    leases = lease_routes("instance", InstanceRecord, role.pool.table, role.grant)
+    leases = lease_routes("instance", InstanceRecord, role.pool.instances, role.grant)
     return [
         plane(
             settings.host,

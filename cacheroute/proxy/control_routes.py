@@ -18,7 +18,7 @@ class ControlRoutes:
         ]
 
     async def _instances(self, request: web.Request) -> web.Response:
-        return json_response({"instances": self._role.pool.table.alive()})
+        return json_response({"instances": self._role.pool.instances.alive()})
 
     async def _status(self, request: web.Request) -> web.Response:
         role = self._role
@@ -29,7 +29,7 @@ class ControlRoutes:
                 "why": role.lease.why,
                 "kdns": role.kdns,
                 "instances": {
-                    record.name: {"ready": record.ready, "why": record.why} for record in role.pool.table.alive()
+                    record.name: {"ready": record.ready, "why": record.why} for record in role.pool.instances.alive()
                 },
                 "queues": role.pool.lines(),
             }

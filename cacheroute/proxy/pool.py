@@ -8,7 +8,7 @@ from cacheroute.wire.control import InstanceRecord
 
 class Pool:
     def __init__(self, name: str, settings: ProxyConfig) -> None:
-        self.table: LeaseTable[InstanceRecord] = LeaseTable(settings.lease_ttl_s)
+        self.instances: LeaseTable[InstanceRecord] = LeaseTable(settings.lease_ttl_s)
         self.prepare = Line(f"{name} prepare queue", settings.prepare_concurrency, settings.max_preparing)
         self._settings = settings
         self._ready: dict[str, Line] = {}
@@ -23,7 +23,7 @@ class Pool:
 
     def serving(self, model: str) -> list[InstanceRecord]:
         """Live and ready instances that serve `model`."""
-        return [record for record in self.table.alive() if record.ready and record.engine.model == model]
+        return [record for record in self.instances.alive() if record.ready and record.engine.model == model]
 
     @property
     def inflight(self) -> int:
@@ -35,7 +35,7 @@ class Pool:
 
     @property
     def capacity(self) -> int:
-        return self._settings.instance_concurrency * len(self.table.alive())
+        return self._settings.instance_concurrency * len(self.instances.alive())
 
     def lines(self) -> dict[str, dict[str, float]]:
         """Every queue's depth, for the operator."""

@@ -46,7 +46,7 @@ class Proxy:
 
     def grant(self) -> Grant:
         """What instances are told: the KDNs that the scheduler told this proxy of."""
-        return Grant(ttl_s=self.settings.lease_ttl_s, renew_s=self.settings.lease_renew_s, kdns=self.kdns)
+        return Grant(renew_s=self.settings.lease_renew_s, kdns=self.kdns)
 
     @property
     def kdns(self) -> dict[str, str]:
@@ -62,5 +62,5 @@ class Proxy:
             capacity=self.pool.capacity,
             queued=self.pool.queued,
             inflight=self.pool.inflight,
-            instances=self.pool.table.alive(),
+            instances=self.pool.instances.alive(),
         )

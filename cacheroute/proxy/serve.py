@@ -5,7 +5,6 @@ and goes again. Both only as long as the caller has seen nothing.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -88,12 +87,11 @@ class Server:
         raise failure or Unavailable(f"no instance of {self.name} could serve the request")
 
     def _candidates(self, asked: ProxyRequest) -> list[tuple[Decision, InstanceRecord]]:
-        model = str(msgspec.json.decode(asked.body, type=_Model).model)
-        serving = {record.name: record for record in self._pool.serving(model)}
+        serving = {record.name: record for record in self._pool.serving(asked.model)}
         if not serving:
-            alive = self._pool.table.alive()
+            alive = self._pool.instances.alive()
             if any(record.ready for record in alive):
-                raise NotFound(f"no instance of {self.name} serves the model {model!r}", code="model_not_found")
+                raise NotFound(f"no instance of {self.name} serves the model {asked.model!r}", code="model_not_found")
             why = "; ".join(f"{record.name}: {record.why}" for record in alive) or "none is registered"
             raise Unavailable(f"{self.name} has no instance that is ready ({why})", retry_after_s=2)
         self._turn += 1
@@ -109,7 +107,7 @@ class Server:
         watch: Stopwatch,
         last: bool,
     ) -> web.StreamResponse:
-        instance = self._pool.table.get(routing.target)
+        instance = self._pool.instances.get(routing.target)
         if instance is None:
             raise Unavailable(f"{routing.target} has gone")
         sent_ms = watch.elapsed_ms
@@ -149,10 +147,6 @@ class Server:
 
 class _TooLong(Exception):
     """The engine says that the prompt does not fit its context."""
-
-
-class _Model(msgspec.Struct):
-    model: Any = ""
 
 
 def _is_too_long(body: bytes) -> bool:

@@ -14,7 +14,6 @@ class Registry:
     def grant(self) -> Grant:
         """What every holder of a lease is told."""
         return Grant(
-            ttl_s=self._settings.lease_ttl_s,
             renew_s=self._settings.lease_renew_s,
             kdns={kdn.name: kdn.url for kdn in self.kdns.alive()},
             instances=self.instances(),

@@ -116,6 +116,7 @@ class Server:
             envelope = ProxyRequest(
                 request_id=trace.request_id,
                 endpoint=asked.endpoint,
+                model=asked.model,
                 body=asked.body,
                 knowledge=placed.head,
                 turns=placed.turns,

@@ -69,9 +69,8 @@ class ProxyRecord(Struct, frozen=True, kw_only=True):
 
 
 class Grant(Struct, frozen=True, kw_only=True):
-    """The answer to a lease: how long it holds, when to renew it, and who may be called."""
+    """The answer to a lease: how soon to renew it, and who may be called."""
 
-    ttl_s: float
     renew_s: float
     kdns: dict[str, str] = {}
     """Live KDNs: name -> base url."""

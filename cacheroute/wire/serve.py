@@ -44,6 +44,8 @@ class TurnKnowledge(Struct, frozen=True, kw_only=True):
 class ProxyRequest(Struct, frozen=True, kw_only=True):
     request_id: str
     endpoint: Endpoint
+    model: str
+    """As in the body."""
     body: msgspec.Raw
     """The caller's JSON body, without CacheRoute's own options."""
     knowledge: tuple[Knowledge, ...] = ()

@@ -31,7 +31,7 @@ class FakeScheduler:
 
     async def _renew(self, request: web.Request) -> web.Response:
         self.records.append(await read_struct(request, KdnRecord))
-        return json_response(Grant(ttl_s=1.0, renew_s=self.renew_s, kdns=self.kdns, instances=self.instances))
+        return json_response(Grant(renew_s=self.renew_s, kdns=self.kdns, instances=self.instances))
 
     async def _leave(self, request: web.Request) -> web.Response:
         return json_response({"ok": True})
