@@ -38,7 +38,7 @@ class EngineOperations:
             self.leave: 4,
             self.sample: 1,
             self.prefill: 3,
-            self.forget: 1,
+            self.forget: 2,
         }
 
     async def go_on(self, worker: int, rng: random.Random, over: asyncio.Event) -> None:
@@ -131,9 +131,9 @@ class EngineTroubles:
         self._client = redis.Redis(port=valkey.config.port, password=password)
 
     async def go_on(self, rng: random.Random, over: asyncio.Event) -> None:
-        weighted = {self.lose_some: 6, self.spoil_some: 3, self.flush: 1, self.freeze: 1, self.restart: 1}
+        weighted = {self.lose_some: 8, self.spoil_some: 4, self.flush: 1, self.freeze: 1, self.restart: 1}
         while not over.is_set():
-            await asyncio.sleep(rng.uniform(0.1, 1.0))
+            await asyncio.sleep(rng.uniform(0.5, 3.0))
             trouble = rng.choices([*weighted], [*weighted.values()])[0]
             with self._journal.operation("trouble", trouble.__name__):
                 await trouble(rng)
@@ -142,7 +142,7 @@ class EngineTroubles:
     async def lose_some(self, rng: random.Random) -> None:
         keys = sorted(await self._client.keys("*"))
         if keys:
-            await self._client.delete(*rng.sample(keys, rng.randint(1, len(keys))))
+            await self._client.delete(*rng.sample(keys, rng.randint(1, 1 + len(keys) // 4)))
 
     async def spoil_some(self, rng: random.Random) -> None:
         """Too short, or no string at all."""

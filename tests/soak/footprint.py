@@ -39,8 +39,9 @@ class Footprint:
         return f"{self.tasks} tasks, {self.threads} threads, {self.files} files, {self.rss_mb} MB"
 
 
-def grown(rounds: list[Footprint]) -> list[str]:
+def grown(rounds: list[Footprint], *, rss_mb: int = MORE["rss_mb"]) -> list[str]:
     """What has grown, after the first third of the rounds and at least three, by more than it may; in words."""
+    may = {**MORE, "rss_mb": rss_mb}
     warm = max(ROUNDS_TO_WARM_UP, len(rounds) // 3)
     early, late = rounds[:warm], rounds[warm:]
     if not late:
@@ -49,6 +50,6 @@ def grown(rounds: list[Footprint]) -> list[str]:
     last = {name: min(getattr(each, name) for each in late[-ROUNDS_TO_WARM_UP:]) for name in MORE}
     return [
         f"{name}: from {most[name]} to {last[name]}; tasks by kind: {late[-1].of.most_common(8)}"
-        for name, more in MORE.items()
+        for name, more in may.items()
         if last[name] > most[name] + more
     ]

@@ -79,8 +79,8 @@ async def at_rest(stack: Stack) -> None:
 async def both_hold(stack: Stack, expected: dict[str, str]) -> None:
     """After a sync both ways, both KDNs have every document as it was acknowledged last."""
     held: dict[str, Any] = {}
-    for kdn, other in ((OURS, KILLED), (KILLED, OURS)):
-        await call(stack, kdn, "POST", "/v1/sync", {"origin": other})
+    await synced(stack, OURS, KILLED)
+    await synced(stack, KILLED, OURS)
     for kdn in (OURS, KILLED):
         blocks = (await call(stack, kdn, "GET", "/v1/blocks?limit=1000"))["items"]
         texts: dict[str, list[str]] = {}
@@ -96,7 +96,16 @@ async def all_deleted(stack: Stack, ledger: Ledger) -> None:
     for source in ledger.live:
         gone = await call(stack, OURS, "DELETE", f"/v1/documents?source={source}")
         assert ([each for each in gone["proof"] if each["left"]], gone["pending"]) == ([], [])
-    await call(stack, KILLED, "POST", "/v1/sync", {"origin": OURS})
+    await synced(stack, KILLED, OURS)
+
+
+async def synced(stack: Stack, kdn: str, origin: str) -> None:
+    """As soon as the leases have told of a KDN that was killed a moment ago."""
+
+    async def succeeds() -> bool:
+        return "taken" in await call(stack, kdn, "POST", "/v1/sync", {"origin": origin})
+
+    await until(succeeds, within_s=REST_S)
 
 
 async def nothing_left(stack: Stack, directory: Path) -> None:
