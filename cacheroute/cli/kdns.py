@@ -30,7 +30,7 @@ def status(invocation: Invocation, kdn: str | None) -> int | None:
         out.table(("KDN", *_FIGURES), (_row(name, each) for name, each in told.items()), right=_FIGURES)
     for name, each in kdns.items():
         for remark in _remarks(each):
-            out.say(f"{name}: {remark}")
+            out.say(remark if "failure" in each else f"{name}: {remark}")  # a failure names it itself
     return 1 if len(told) < len(kdns) else None
 
 
