@@ -24,7 +24,7 @@ WORKERS = 6
 ROUND_S = 10.0
 REST_S = 60.0
 MORE_RSS_MB = 256
-"""Kernels keep what they made for each shape that they met; a slab left behind by each request would be far more."""
+"""Seen: 170 MB over the first 190 operations, ever more slowly. A slab left behind by each request is far more."""
 
 
 async def test_the_same_question_has_the_same_answer_and_every_slab_comes_back(
