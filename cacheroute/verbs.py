@@ -55,7 +55,10 @@ VERBS: tuple[Verb, ...] = (
         "answers",
         (
             Parameter(
-                "name", "Which: `corpus`, `demo`, `forward`, `retrieval`, `sets`, or `all`.", positional=True, required=True
+                "name",
+                "Which: `corpus`, `demo`, `forward`, `retrieval`, `sets`, or `all`.",
+                positional=True,
+                required=True,
             ),
         ),
     ),

@@ -9,8 +9,8 @@ from aiohttp import web
 from fakes.ports import free_port
 
 from cacheroute.answer import Question, Way, ask
-from cacheroute.role_client import Role
 from cacheroute.errors import UpstreamFailed
+from cacheroute.role_client import Role
 from cacheroute.service import Plane, serving
 
 ROLE_ONLY = {"choices": [{"delta": {"role": "assistant", "content": ""}}]}
