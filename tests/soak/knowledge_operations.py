@@ -14,6 +14,9 @@ from soak.ledger import Ledger, Source, Text
 
 Operation = Callable[[random.Random, Source, Outcome], Awaitable[None]]
 
+OWN_PLACES = ("text", "vectors", "search index", "blobs")
+"""Of a deletion's proof: those that nobody but the KDN writes to."""
+
 
 class Operations:
     def __init__(self, stack: Stack, ledger: Ledger, checks: Checks, journal: Journal) -> None:
@@ -87,7 +90,8 @@ class Operations:
             comings = self._ledger.comings(source)
             status, answer = await self._checks.kdn(kdn, "DELETE", path, expected={200, 404})
             if status == 200 and self._ledger.comings(source) == comings:  # else another source has its text now
-                assert [each for each in answer["proof"] if each["left"]] == [], answer
+                # requests under way may put chunks back: they are purged once more, and looked at in the end
+                assert [each for each in answer["proof"] if each["left"] and each["place"] in OWN_PLACES] == [], answer
             if status in (200, 404):
                 return (answer if status == 200 else None), broke_off
             broke_off = True
@@ -157,10 +161,8 @@ class Operations:
 
     async def sync(self, rng: random.Random, source: Source, outcome: Outcome) -> None:
         kdn, origin = rng.sample((OURS, KILLED), 2)
-        body, expected = {"origin": origin}, {200}
-        if self._stack.interruptions:  # the other may be down, or have no lease yet that tells of it
-            expected = {200, 404, 502}
-        status, _ = await self._checks.kdn(kdn, "POST", "/v1/sync", body, expected=expected)
+        # the other may be down, or up again and not yet told of by a lease
+        status, _ = await self._checks.kdn(kdn, "POST", "/v1/sync", {"origin": origin}, expected={200, 404, 502})
         outcome.text = str(status)
 
     async def change_artifact(self, rng: random.Random, source: Source, outcome: Outcome) -> None:

@@ -111,11 +111,17 @@ async def synced(stack: Stack, kdn: str, origin: str) -> None:
 async def nothing_left(stack: Stack, directory: Path) -> None:
     """No purge to be done, no artifact, no chunk, and no word of any text in any file."""
 
-    async def all_gone() -> bool:
-        statuses = [await stack.status(kdn) for kdn in (OURS, KILLED)]
-        return not any(status["purges"] or status["artifacts"]["count"] for status in statuses)
+    left: dict[str, Any] = {}
 
-    await until(all_gone, within_s=REQUEST_S + REST_S)
+    async def all_gone() -> bool:
+        for kdn in (OURS, KILLED):
+            left[kdn] = (await stack.status(kdn))["purges"], (await call(stack, kdn, "GET", "/v1/artifacts"))["items"]
+        return not any(purges or artifacts for purges, artifacts in left.values())
+
+    try:
+        await until(all_gone, within_s=REQUEST_S + REST_S)
+    except TimeoutError:
+        pytest.fail(f"still to be purged, still kept: {left}")
     assert await stack.held_keys() == []
     assert [name for name, engine in stack.roles.engines.items() if engine.cache] == []
     await no_word(directory)
