@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 0.25
 """How soon to try again where no lease is held."""
+NEWS_S = 0.05
+"""News are gathered for so long: a thousand changes in a row are no thousand renewals."""
 
 
 class Record(Protocol):
@@ -83,8 +85,13 @@ class LeaseKeeper:
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}"}
         self._record = record
+        self._news = asyncio.Event()
         self.grant: Grant | None = None
         self.why = "not registered yet"
+
+    def renew_soon(self) -> None:
+        """Has the record sent anew at once: something in it has changed that the peer should not wait for."""
+        self._news.set()
 
     @asynccontextmanager
     async def held(self) -> AsyncGenerator["LeaseKeeper"]:
@@ -101,8 +108,12 @@ class LeaseKeeper:
 
     async def _keep(self) -> None:
         while True:
+            self._news.clear()
             await self._renew()
-            await asyncio.sleep(self.grant.renew_s if self.grant else RETRY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.grant.renew_s if self.grant else RETRY_S):
+                    await self._news.wait()
+                    await asyncio.sleep(NEWS_S)
 
     async def _renew(self) -> None:
         try:

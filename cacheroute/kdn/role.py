@@ -96,6 +96,7 @@ class Kdn:
                 self._library_threads,
                 EmbeddingClient(session, base_url(embedder.host, embedder.port), self.tokens.control),
                 self.settings.block_tokens,
+                lambda: self.lease.renew_soon(),  # what was deleted is not to be served until the next renewal
             )
             client = InstanceClient(session, self.tokens.control)
             self.injector = Injector(self.artifacts, self.stores, self.artifact_thread, self.settings, self.metrics)
@@ -138,7 +139,8 @@ class Kdn:
                 self.backlog.queue,
                 self.unbroken,
                 self.instances,
-                is_alone=len(self.config.kdn) == 1,
+                tuple(name for name in self.config.kdn if name != self.name),
+                self.settings.sync_every_s,
             )
             self.archives = Archives(
                 self.library,

@@ -1,7 +1,7 @@
 """Knowledge in and out of one KDN: parse, cut, embed, register; and what knowledge's own errors are over HTTP."""
 
 import time
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +45,15 @@ class Prepared:
 class Documents:
     """The library behind a worker thread, with the embedder. `stats` are as of the last change here."""
 
-    def __init__(self, library: Library, worker: Worker, embedder: EmbeddingClient, block_tokens: int) -> None:
+    def __init__(
+        self,
+        library: Library,
+        worker: Worker,
+        embedder: EmbeddingClient,
+        block_tokens: int,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._on_change = on_change
         self._library = library
         self._worker = worker
         self._embedder = embedder
@@ -168,7 +176,9 @@ class Documents:
 
     async def recount(self) -> None:
         """Brings `stats` up to what the library has now."""
-        self.stats = await self._worker.run(self._library.stats)
+        before, self.stats = self.stats, await self._worker.run(self._library.stats)
+        if self.stats.seq != before.seq:
+            self._on_change()
 
     async def _collection_of(self, source: str, collection: str | None) -> str:
         """Where a source is. Raises NotFound; BadRequest where that would be a guess."""

@@ -15,7 +15,7 @@ from cacheroute.wire.documents import AddedDocument, DeletedDocument
 
 
 class Registrar:
-    """`is_alone`: no other KDN may have an older version of anything."""
+    """`others`: the KDNs that may have another version of anything; `sync_every_s`: how often they ask here."""
 
     def __init__(
         self,
@@ -25,8 +25,8 @@ class Registrar:
         builds: BuildQueue,
         unbroken: Unbroken,
         instances: Callable[[], Sequence[InstanceRecord]],
-        *,
-        is_alone: bool,
+        others: Sequence[str],
+        sync_every_s: float,
     ) -> None:
         self._documents = documents
         self._purger = purger
@@ -34,7 +34,8 @@ class Registrar:
         self._builds = builds
         self._unbroken = unbroken
         self._instances = instances
-        self._is_alone = is_alone
+        self._others = others
+        self._sync_every_s = sync_every_s
 
     async def register(self, prepared: Prepared) -> AddedDocument:
         """Takes a document in, and purges what only its old version had."""
@@ -49,7 +50,7 @@ class Registrar:
             added, registered = await self._documents.register(prepared, self._instances())
             await plan.forget(registered.orphaned)
         await self._builds.forget(registered.orphaned)
-        if registered.status == "unchanged" and not self._is_alone:
+        if registered.status == "unchanged" and self._others:
             await self._documents.freshen(registered.document_id)
         return added
 
@@ -66,5 +67,12 @@ class Registrar:
             purged=forgotten.purged,
             proof=await self._prover.prove(deletion.orphaned, forgotten),
             pending=forgotten.pending,
-            notes=forgotten.notes,
+            notes=(*forgotten.notes, *self._elsewhere()),
         )
+
+    def _elsewhere(self) -> tuple[str, ...]:
+        """What the proof does not cover. No request is given the text any more, wherever it still lies."""
+        if not self._others:
+            return ()
+        when = f"within {self._sync_every_s:g} s" if self._sync_every_s else "with the next `cacheroute kdn sync`"
+        return (f"{', '.join(self._others)}: deleted there {when}, unless it was deleted there too",)

@@ -223,3 +223,14 @@ async def test_a_second_kdn_on_the_same_data_does_not_start(world):
     with pytest.raises(Conflict, match="another process"):
         async with serving(await planes(world.config, "kdn-1")):
             pass
+
+
+async def test_a_change_is_told_at_once_not_at_the_next_renewal(world):
+    """Else what was deleted would be served until then."""
+    world.scheduler.renew_s = 300.0
+    told = len(world.scheduler.records)
+    await until(lambda: len(world.scheduler.records) > told)
+    await world.add("tides.md", text_of(12, "tides"))
+    await until(lambda: world.scheduler.last.blocks == 1)
+    await world.ok("DELETE", "/v1/documents", source="tides.md")
+    await until(lambda: world.scheduler.last.blocks == 0)
