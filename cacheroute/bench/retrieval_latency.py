@@ -1,7 +1,7 @@
 """How long retrieval takes over a large catalogue, and how long it holds up an event loop meanwhile.
 
-The catalogue is made up: 10,000 blocks of words with the frequencies of a language, random unit vectors. The embedder
-is the real one, in a process of its own as in a stack; the questions go through the scheduler's own retriever.
+The catalogue is made up: 10,000 blocks of real words with the frequencies of a language, random unit vectors. The
+embedder is the real one, in a process of its own as in a stack; the questions go through the retriever.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ import numpy as np
 from msgspec import Struct
 
 from cacheroute import tokens
+from cacheroute.embedder.config import EmbedderConfig
+from cacheroute.embedder.model import model_path
 from cacheroute.embedding_client import EmbeddingClient
 from cacheroute.errors import CacheRouteError, Unavailable
 from cacheroute.scheduler.access import Caller
@@ -38,8 +40,7 @@ WARM_UP = 10
 LAG_TICK_S = 0.005
 START_TIMEOUT_S = 60.0
 _PAGE = 250
-_WORDS = 20_000
-_SYLLABLES = ("ka", "lo", "mir", "ten", "su", "vol", "bra", "ni", "des", "por", "el", "han", "qui", "ro", "fet", "zu")
+_SHORTEST = 4
 _GLUE = ("the", "of", "and", "in", "to", "what", "is", "how", "when", "a")
 
 
@@ -151,10 +152,11 @@ def _change(seq: int, text: str, vectors: np.random.Generator) -> Change:
 
 
 def _vocabulary(rng: Random) -> list[str]:
-    words: dict[str, None] = {}
-    while len(words) < _WORDS:
-        words["".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4)))] = None
-    return list(words)
+    """Whole words of the embedding model's own vocabulary, so that a question has as many tokens as a natural one."""
+    lines = (model_path(EmbedderConfig()) / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    words = [word for word in lines if word.isascii() and word.isalpha() and len(word) >= _SHORTEST]
+    rng.shuffle(words)
+    return words
 
 
 @asynccontextmanager
