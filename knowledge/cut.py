@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -62,6 +62,9 @@ BLOCK_BUDGET = Budget(1024)
 PASSAGE_BUDGET = Budget(240)
 """The embedder reads 256 word pieces and drops the rest without a word."""
 
+SHORT_TOKENS = 60
+"""A paragraph of fewer says little by itself ("New in version 3.3."), and each passage costs an embedding."""
+
 
 def draft(document: Document, blocks: Budget = BLOCK_BUDGET, passages: Budget = PASSAGE_BUDGET) -> Draft:
     """Cuts a document. A text that stands in it several times is one block: injecting it once is enough.
@@ -87,16 +90,29 @@ def draft(document: Document, blocks: Budget = BLOCK_BUDGET, passages: Budget = 
 
 
 def _passages(block: Block, budget: Budget) -> Iterator[Passage]:
-    """One passage a paragraph; a title takes at most a quarter of the budget, the text the rest."""
+    """One passage a paragraph, a short one with those that follow it; a title takes at most a quarter of the budget,
+    the text the rest."""
     quarter = Budget(budget.tokens // 4, budget.count)
     title = next(_fit([block.title], quarter.holds, (_WORD, _CHARACTER)), "")
 
     def holds(text: str) -> bool:
         return budget.holds(embedded(title, text))
 
-    texts = (text for whole in _paragraphs(block.text) for text in _fit([whole], holds, _FROM_SENTENCES))
+    whole = _together(_paragraphs(block.text), budget.count, holds)
+    texts = (text for each in whole for text in _fit([each], holds, _FROM_SENTENCES))
     for ordinal, text in enumerate(texts):
         yield Passage(block.kid, ordinal, title, text)
+
+
+def _together(paragraphs: Iterable[str], count: Callable[[str], int], holds: Callable[[str], bool]) -> list[str]:
+    """Joins a paragraph of fewer than SHORT_TOKENS with the following ones, as far as the budget allows."""
+    joined: list[str] = []
+    for paragraph in paragraphs:
+        if joined and count(joined[-1]) < SHORT_TOKENS and holds((joined[-1] + paragraph).strip()):
+            joined[-1] += paragraph
+        else:
+            joined.append(paragraph)
+    return joined
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -50,6 +50,8 @@ def lines(data: bytes) -> Found:
             raise BrokenContent(f"has more than {MAX_BAD_LINES} lines that cannot be used, the last: {found[-1]}")
     if not found:
         raise EmptyDocument("no line holds a document")
+    if all(isinstance(each, EmptyDocument) for each in found):
+        raise EmptyDocument(f'no line of {len(found):,} has a "text" (or "content"): it is a file of something else')
     return tuple(found)
 
 

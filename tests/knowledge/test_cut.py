@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from knowledge.cut import Budget, draft, estimate_tokens
+from knowledge.cut import SHORT_TOKENS, Budget, draft, estimate_tokens
 from knowledge.document import Document
 from knowledge.errors import BudgetTooSmall
 from knowledge.parse import compose
@@ -70,7 +70,19 @@ def test_blocks_join_to_the_document_again(paragraphs: int, tokens: int) -> None
 def test_paragraphs_are_packed_whole_up_to_the_budget() -> None:
     cut = draft(document("a b c\n\nd e f\n\ng h i j"), Budget(6, words))
     assert [block.text for block in cut.blocks] == ["a b c\n\nd e f", "g h i j"]
-    assert [passage.text for passage in cut.passages] == ["a b c", "d e f", "g h i j"]
+
+
+def test_a_paragraph_is_a_passage_but_a_short_one_stands_with_what_follows() -> None:
+    long = " ".join(f"w{n}" for n in range(SHORT_TOKENS))
+    cut = draft(
+        document(f"{long}\n\n{long}\n\nNew in 3.3.\n\nSee below.\n\n{long}\n\nThe end."), passages=Budget(240, words)
+    )
+    assert [passage.text for passage in cut.passages] == [
+        long,
+        long,
+        f"New in 3.3.\n\nSee below.\n\n{long}",
+        "The end.",
+    ]
 
 
 def test_only_a_paragraph_that_is_too_long_alone_is_cut_at_its_sentences() -> None:
