@@ -75,6 +75,15 @@ class Database:
                 connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
                 self._idle.append(connection)
 
+    def rewrite(self) -> None:
+        """Writes the whole file anew, without anything that no row holds. Readers go on meanwhile, writers wait."""
+        with self._errors_named():
+            connection = self._checkout()
+            try:
+                connection.execute("VACUUM")
+            finally:
+                self._idle.append(connection)
+
     def close(self) -> None:
         while self._idle:
             self._idle.pop().close()

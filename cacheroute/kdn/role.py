@@ -37,6 +37,7 @@ from cacheroute.kdn.unbroken import Unbroken
 from cacheroute.kdn.worker import Worker
 from cacheroute.kvstore.store import KvStore
 from cacheroute.lease import LeaseKeeper
+from cacheroute.rewriting import keep_rewritten
 from cacheroute.telemetry import Metrics, new_request_id
 from cacheroute.wire.control import InstanceRecord, KdnRecord
 from knowledge.catalogue.library import Library
@@ -119,6 +120,7 @@ class Kdn:
             await stack.enter_async_context(self.lease.held())
             await stack.enter_async_context(self.purger.at_work())
             await stack.enter_async_context(in_background(sweeping(self.artifacts, self.verify_thread)))
+            await stack.enter_async_context(in_background(keep_rewritten(self.library.shelf)))
             self.backlog = await stack.enter_async_context(
                 open_backlog(
                     directory,

@@ -12,9 +12,11 @@ from aiohttp import web
 
 from cacheroute import tokens
 from cacheroute.address import base_url
+from cacheroute.background import in_background
 from cacheroute.changes_client import ChangesClient
 from cacheroute.config import Config
 from cacheroute.embedding_client import EmbeddingClient
+from cacheroute.rewriting import keep_rewritten
 from cacheroute.scheduler.access import Access
 from cacheroute.scheduler.calibration import Calibrator
 from cacheroute.scheduler.registry import Registry
@@ -63,6 +65,7 @@ class Scheduler:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.replica = await asyncio.to_thread(Replica, path)
         stack.callback(self.replica.close)
+        await stack.enter_async_context(in_background(keep_rewritten(self.replica.shelf)))
         self.follower = Follower(self.replica, ChangesClient(session, self.token))
         stack.push_async_callback(self.follower.close)
         await self.follower.keep_to(self._config.kdn)

@@ -26,6 +26,8 @@ from knowledge.text import kid_of
 IS_VISIBLE = "(:visible IS NULL OR blocks.collection IN (SELECT value FROM json_each(:visible)))"
 """SQL condition on `blocks`, its parameter made by `visibility`."""
 
+_OPTIMISE = "INSERT INTO passage_fts(passage_fts) VALUES ('optimize')"
+
 
 class Shelf:
     """`schema` is one of those in schema.py. One writer at a time, any number of readers. Raises CatalogueError."""
@@ -38,6 +40,7 @@ class Shelf:
             with self._database.read() as connection:
                 self.vectors.update((), _all_vectors(connection))
                 _check_texts(connection, path)
+            self.rewrite()  # of deletions before a crash
         except EmbeddingError as error:
             self._database.close()
             raise DamagedCatalogue(f"{path} is damaged: {error}") from error
@@ -64,8 +67,25 @@ class Shelf:
         """Rewrites the search index and empties the log: both keep words of deleted texts for a while."""
         with self._writing:
             with self._database.write() as connection:
-                connection.execute("INSERT INTO passage_fts(passage_fts) VALUES ('optimize')")
+                connection.execute(_OPTIMISE)
             self._database.truncate_log()
+
+    def rewrite(self) -> bool:
+        """Writes the file anew if anything was deleted since it was last done; returns whether it was.
+
+        SQLite overwrites what it deletes, but not each copy that it left behind when it moved rows between pages.
+        """
+        with self._writing:
+            with self._database.read() as connection:
+                if not connection.execute("PRAGMA user_version").fetchone()[0]:
+                    return False
+            with self._database.write() as connection:
+                connection.execute(_OPTIMISE)  # the search index names deleted words until its parts are merged
+            self._database.rewrite()
+            with self._database.write() as connection:
+                connection.execute("PRAGMA user_version = 0")
+            self._database.truncate_log()
+            return True
 
     def empty_log(self) -> None:
         """For who read so long that a `scrub` meanwhile could not."""
@@ -114,6 +134,7 @@ class ShelfWriter:
     def drop(self, rows: Iterable[int]) -> None:
         """Removes blocks by row id, with their passages, vectors and search rows."""
         for row in rows:
+            self.connection.execute("PRAGMA user_version = 1")  # with the deletion or not at all: see `Shelf.rewrite`
             passages = self.connection.execute("SELECT id FROM passages WHERE block = ?", (row,))
             self.removed += [passage["id"] for passage in passages]
             self.connection.execute("DELETE FROM blocks WHERE id = ?", (row,))

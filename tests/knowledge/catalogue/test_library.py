@@ -8,7 +8,7 @@ from fakes.hash_embedder import HashEmbedder, register
 
 from knowledge.catalogue.changes import Changes, Cursor
 from knowledge.catalogue.library import Library
-from knowledge.cut import Budget, draft
+from knowledge.cut import SHORT_TOKENS, Budget, draft
 from knowledge.embedding import DIMENSIONS
 from knowledge.errors import DamagedCatalogue, EmbeddingError, UnknownDocument
 from knowledge.parse import compose
@@ -121,7 +121,7 @@ def test_deleting_leaves_no_row_and_no_word_in_the_file(library: Library, tmp_pa
 
 
 def test_vectors_that_do_not_fit_the_passages_are_refused_and_nothing_is_kept(library: Library) -> None:
-    cut = draft(compose("one\n\ntwo", source="a").document)
+    cut = draft(compose("one " * SHORT_TOKENS + "\n\ntwo", source="a").document)
     for wrong in (np.eye(1, DIMENSIONS, dtype=np.float32), np.zeros((2, DIMENSIONS), np.float32)):
         with pytest.raises(EmbeddingError):
             library.register(cut, wrong)
