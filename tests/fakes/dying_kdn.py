@@ -19,13 +19,13 @@ from cacheroute.config import Config
 from cacheroute.kdn.app import planes
 from cacheroute.kdn.artifacts.artifacts import Artifacts
 from cacheroute.kdn.instances import InstanceClient
+from cacheroute.kdn.library.registrar import Registrar
 from cacheroute.kdn.purge.journal import PurgeJournal
-from cacheroute.kdn.role import Kdn
 from cacheroute.kvstore.store import KvStore
 from knowledge.catalogue.library import Library
 from knowledge.catalogue.shelf import Shelf
 
-CLASSES = {each.__name__: each for each in (Artifacts, InstanceClient, Kdn, KvStore, Library, PurgeJournal, Shelf)}
+CLASSES = {each.__name__: each for each in (Artifacts, InstanceClient, KvStore, Library, PurgeJournal, Shelf)}
 STEPS = (
     "PurgeJournal.plan:before",
     "PurgeJournal.plan:after",
@@ -73,13 +73,13 @@ def arm(step: str) -> None:
         return blocking
 
     setattr(CLASSES[of], method, around(getattr(CLASSES[of], method)))
-    delete = Kdn.delete
+    delete = Registrar.delete
 
-    async def armed(self: Kdn, source: str, collection: str | None) -> Any:
+    async def armed(self: Registrar, source: str, collection: str | None) -> Any:
         asked.append(True)
         return await delete(self, source, collection)
 
-    Kdn.delete = armed
+    Registrar.delete = armed
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def test_a_role_by_hand_runs_in_the_foreground_and_ends_on_sigterm(person: Opera
 
 
 def test_a_role_that_is_not_configured_is_named(person: Operator) -> None:
-    done = person.cacheroute("kdn", "--name", "kdn-7")
+    done = person.cacheroute("serve", "kdn", "--name", "kdn-7")
     assert done.code == 1
     assert "there is no [kdn.kdn-7]; configured: kdn-1" in done.err
 
