@@ -107,14 +107,11 @@ async def _built(kdn: Kdn, kids: Sequence[str], progress: Callable[[str], None])
 
 
 async def _measured(stage: Stage, row: SearchRow, artifact: ArtifactInfo, repeats: int) -> list[Measured]:
-    """By KV and by text in turn. Each repeat begins with words of its own, and KV goes first: the store keeps what it
-    got of a prompt behind the knowledge, and would give it to the next that asks the same.
-    """
+    """By KV and by text in turn."""
     measured: list[Measured] = []
-    for repeat in range(repeats):
-        question = f"Question {repeat + 1}: {row.question}"
+    for _ in range(repeats):
         for way in _WAYS:
-            measured.append(await stage.measure(way, question, artifact.kids, artifact.id, MAX_TOKENS))
+            measured.append(await stage.measure(way, row.question, artifact, MAX_TOKENS))
     return measured
 
 

@@ -138,7 +138,7 @@ class _Bench:
             plain_ms = await self._baseline.ttft_ms(await self._prompt_ids(document))
         measured: dict[State, Measured] = {}
         for state in rng.sample(STATES, len(STATES)):
-            measured[state] = await self._stage.measure(state, document.question, ordered, artifact.id, MAX_TOKENS)
+            measured[state] = await self._stage.measure(state, document.question, artifact, MAX_TOKENS)
         return _Sample(size=size, n_tokens=document.n_tokens, measured=measured, plain_ms=plain_ms)
 
     async def _prompt_ids(self, document: FreshDocument) -> list[int]:

@@ -13,7 +13,7 @@ from cacheroute.client import Client
 from cacheroute.errors import UpstreamFailed
 from cacheroute.kdn_client import Kdn
 from cacheroute.role_client import Role
-from cacheroute.wire.artifacts import InjectRequest, PurgeRequest
+from cacheroute.wire.artifacts import Artifact, ArtifactInfo, InjectRequest, PurgeRequest
 from cacheroute.wire.control import InstanceRecord
 from cacheroute.wire.decision import InjectReceipt, RequestTrace
 
@@ -42,24 +42,24 @@ class Stage:
         self._model = model
 
     async def measure(
-        self, state: State, question: str, kids: Sequence[str], artifact: str, max_tokens: int
+        self, state: State, question: str, artifact: Artifact | ArtifactInfo, max_tokens: int
     ) -> Measured:
-        """One answer in `state`. Raises UpstreamFailed if the state could not be brought about."""
+        """One answer in `state` about what `artifact` holds. Raises UpstreamFailed if it could not be brought about."""
         asked = Question(
             text=question,
             model=self._model,
             injection="text" if state == "text" else "kv",
-            knowledge_ids=tuple(kids),
+            knowledge_ids=artifact.kids,
             max_tokens=max_tokens,
         )
         last = ""
         for _ in range(TRIES):
-            await self._prepare(state, asked, artifact)
+            await self._prepare(state, asked, artifact.id)
             answer = await ask(self._client.endpoint, asked)
             receipt = await self._receipt(answer.way.request_id)
             details = _details(answer)
             last = f"{answer.way.injection} ({answer.way.reason}), usage {details}, receipt {receipt}"
-            if _agrees(state, details, receipt) and answer.ttft_ms is not None:
+            if _agrees(state, artifact.n_tokens, details, receipt) and answer.ttft_ms is not None:
                 return Measured(
                     state=state,
                     ttft_ms=answer.ttft_ms,
@@ -77,11 +77,12 @@ class Stage:
         for instance, control in self._instances:
             await control.post("/v1/kv/reset_prefix_cache", {}, dict[str, Any])
             store = instance.kv_store or ""
+            # an engine stores what follows the knowledge, too: a question asked before would find its own chunks
+            purge = PurgeRequest(artifact_id=artifact, store=store, strangers=True)
+            await self._kdn.post("/v1/purge", purge, dict[str, Any], timeout_s=60)
             if state == "store_hit":
                 request = InjectRequest(request_id="demo", artifact_id=artifact, store=store)
                 await self._kdn.post("/v1/inject", request, InjectReceipt, timeout_s=60)
-            else:
-                await self._kdn.post("/v1/purge", PurgeRequest(artifact_id=artifact, store=store), dict[str, Any])
 
     async def _receipt(self, request_id: str) -> InjectReceipt | None:
         for trace in await self._client.requests(20):
@@ -99,12 +100,13 @@ def _details(answer: Answer) -> dict[str, Any]:
     return usage.get("prompt_tokens_details") or {}
 
 
-def _agrees(state: State, details: dict[str, Any], receipt: InjectReceipt | None) -> bool:
+def _agrees(state: State, n_tokens: int, details: dict[str, Any], receipt: InjectReceipt | None) -> bool:
+    """Whether the answer came about as the state says. `n_tokens`: of the artifact, the most that may be loaded."""
     if state == "text":
         return int(details.get("cached_tokens", 0)) == 0
     if receipt is None or receipt.error:
         return False
     if state == "prefix_hit":
         return int(details.get("prefix_cache_tokens", 0)) > 0
-    loaded = int(details.get("kv_store_tokens", 0)) > 0
+    loaded = 0 < int(details.get("kv_store_tokens", 0)) <= n_tokens
     return loaded and (receipt.pushed > 0) == (state == "kdn_inject")

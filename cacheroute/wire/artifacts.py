@@ -165,6 +165,8 @@ class PurgeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     artifact_id: str
     store: str
+    strangers: bool = False
+    """Also every chunk that no artifact of this KDN has: what engines stored of questions and answers."""
 
 
 class HeadRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

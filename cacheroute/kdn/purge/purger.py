@@ -63,10 +63,15 @@ class Purger:
         """What is still to be purged, as the journal has it. Raises Unavailable."""
         return await self._worker.run(self._journal.entries)
 
-    async def purge(self, artifact_id: str, store: str) -> Purged:
-        """Takes an artifact's chunks out of one store; the artifact stays. Raises NotFound, Unavailable."""
+    async def purge(self, artifact_id: str, store: str, *, strangers: bool = False) -> Purged:
+        """Takes an artifact's chunks out of one store; the artifact stays. `strangers`: and what no artifact has.
+
+        Raises NotFound, Unavailable.
+        """
         artifact, target = self._artifacts.get(artifact_id), self._injector.store(store)
-        return Purged(store=store, keys=await target.purge(artifact.keys))
+        places = [place for place in self._whereabouts.stores if place.store is target] if strangers else []
+        swept = sum([(await place.purge()).dropped for place in places])
+        return Purged(store=store, keys=swept + await target.purge(artifact.keys))
 
     async def drop(self, ids: Iterable[str]) -> Dropped:
         """Removes artifacts whose texts stay, here and from every store that can be reached."""

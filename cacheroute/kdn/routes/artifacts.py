@@ -87,7 +87,7 @@ class ArtifactRoutes:
 
     async def _purge(self, request: web.Request) -> web.Response:
         asked = await read_struct(request, PurgeRequest)
-        return json_response(await self._kdn.purger.purge(asked.artifact_id, asked.store))
+        return json_response(await self._kdn.purger.purge(asked.artifact_id, asked.store, strangers=asked.strangers))
 
 
 def _info(artifact: Artifact) -> ArtifactInfo:
