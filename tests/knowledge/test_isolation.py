@@ -72,7 +72,7 @@ async def test_a_hostile_file_is_a_failure_and_the_next_one_is_read(
 
 @pytest.mark.slow
 async def test_a_file_that_takes_minutes_is_given_up_and_the_next_one_is_read() -> None:
-    async with Isolation(children=1, limits=Limits(seconds=6.0)) as isolation:
+    async with Isolation(children=1, limits=Limits(seconds=6.0, memory_bytes=2**33)) as isolation:
         with pytest.raises(TooCostly, match=r"tangle\.html: takes more than 6 s to read"):
             await isolation.parse("tangle.html", TANGLE)
         assert await text_of(isolation, "next.html", b"<p>fine") == "fine"
