@@ -89,7 +89,7 @@ async def test_a_child_that_dies_is_replaced(isolation: Isolation) -> None:
     assert await text_of(isolation, "a.html", b"<p>one") == "one"
     (child,) = children()
     os.kill(child, 9)
-    with pytest.raises(BrokenContent, match=r"a\.html: makes its parser fail \(SIGKILL\)"):
+    with pytest.raises(BrokenContent, match=r"a\.html: makes its parser fail"):
         await isolation.parse("a.html", b"<p>two")
     assert await text_of(isolation, "a.html", b"<p>three") == "three"
 
