@@ -16,9 +16,8 @@ def replace_file(path: Path, data: bytes) -> None:
             opened.flush()
             os.fsync(opened.fileno())
         draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    finally:
+        draft.unlink(missing_ok=True)  # it is still there only if it was not moved
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)

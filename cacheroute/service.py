@@ -109,7 +109,7 @@ async def counted(
     answering: Awaitable[web.StreamResponse], count: Callable[[str, Mapping[str, str]], None]
 ) -> web.StreamResponse:
     """The answer. Tells `count` its status (`cancelled` where the caller left first) and its headers."""
-    status, headers = "cancelled", dict[str, str]()
+    status, headers = "500", dict[str, str]()  # what nobody expected becomes one
     try:
         response = await answering
         status, headers = str(response.status), dict(response.headers)
@@ -117,8 +117,8 @@ async def counted(
     except CacheRouteError as error:
         status = str(error.status)
         raise
-    except Exception:
-        status = "500"
+    except asyncio.CancelledError:
+        status = "cancelled"
         raise
     finally:
         count(status, headers)

@@ -178,7 +178,7 @@ async def test_an_import_that_stops_coming_is_given_up(world, monkeypatch):
 
     async def stuck():
         yield gzip.compress(b"{}")[:10]
-        await asyncio.sleep(5)
+        await asyncio.Event().wait()
 
     status, why = await take_in(world, stuck())
     assert (status, why["error"]["code"]) == (408, "body_too_slow")
